@@ -1,0 +1,160 @@
+//! Stopping: an ordered level that only rises, the reasons for it, and the bells that wake whoever sleeps.
+//!
+//! Nothing is stopped here: each part looks at the level when it wakes and does its own share.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use crate::error::Error;
+use crate::exit::Exit;
+
+/// How urgently the run is to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    Run = 0,
+    /// Read no more, finish what is in flight.
+    Drain = 1,
+    /// Kill what is in flight.
+    Abort = 2,
+}
+
+/// Why the run was stopped, for the records (`not_run`, `died`) and the exit status.
+#[derive(Debug, Clone)]
+pub enum Reason {
+    Signal(i32),
+    MaxFailures(String),
+    ReaderGone,
+    /// The pool, the input or the output failed.
+    Failed(Error),
+}
+
+impl Reason {
+    pub fn exit(&self) -> Exit {
+        match self {
+            Reason::Signal(signal) => Exit::Signal(*signal),
+            Reason::MaxFailures(_) => Exit::JobsFailed,
+            Reason::ReaderGone => Exit::ReaderGone,
+            Reason::Failed(error) => error.exit,
+        }
+    }
+}
+
+impl std::fmt::Display for Reason {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Reason::Signal(libc::SIGINT) => f.write_str("interrupted (SIGINT)"),
+            Reason::Signal(libc::SIGTERM) => f.write_str("stopped by SIGTERM"),
+            Reason::Signal(libc::SIGHUP) => f.write_str("stopped by SIGHUP"),
+            Reason::Signal(signal) => write!(f, "stopped by signal {signal}"),
+            Reason::MaxFailures(words) => f.write_str(words),
+            Reason::ReaderGone => f.write_str("the reader of the output went away"),
+            Reason::Failed(error) => f.write_str(&error.message),
+        }
+    }
+}
+
+/// Shared by all threads of a run.
+#[derive(Debug)]
+pub struct Cancel {
+    level: AtomicU8,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    reasons: Vec<Reason>,
+    since: Option<Instant>,
+    bells: Vec<Bell>,
+}
+
+impl Cancel {
+    pub fn new() -> Arc<Cancel> {
+        Arc::new(Cancel { level: AtomicU8::new(0), state: Mutex::default() })
+    }
+
+    pub fn level(&self) -> Level {
+        match self.level.load(Ordering::Acquire) {
+            0 => Level::Run,
+            1 => Level::Drain,
+            _ => Level::Abort,
+        }
+    }
+
+    /// Raises the level (it never falls) and wakes everybody when it changed.
+    pub fn raise(&self, level: Level, reason: Reason) {
+        let mut state = self.state.lock().expect("no thread panics while it holds this lock");
+        state.reasons.push(reason);
+        state.since.get_or_insert_with(Instant::now);
+        if self.level.fetch_max(level as u8, Ordering::AcqRel) < level as u8 {
+            for bell in &state.bells {
+                bell.ring();
+            }
+        }
+    }
+
+    /// The strongest reason so far, by exit status.
+    pub fn reason(&self) -> Option<Reason> {
+        let state = self.state.lock().expect("no thread panics while it holds this lock");
+        let mut strongest: Option<&Reason> = None;
+        for reason in &state.reasons {
+            if strongest.is_none_or(|other| other.exit() < reason.exit()) {
+                strongest = Some(reason);
+            }
+        }
+        strongest.cloned()
+    }
+
+    /// Every failure that is worth a message, in the order they came.
+    pub fn failures(&self) -> Vec<Error> {
+        let state = self.state.lock().expect("no thread panics while it holds this lock");
+        let failed = |reason: &Reason| match reason {
+            Reason::Failed(error) => Some(error.clone()),
+            _ => None,
+        };
+        state.reasons.iter().filter_map(failed).collect()
+    }
+
+    /// Since when the run is being stopped.
+    pub fn since(&self) -> Option<Instant> {
+        self.state.lock().expect("no thread panics while it holds this lock").since
+    }
+
+    /// A new bell, rung at every change of the level.
+    pub fn bell(&self) -> std::io::Result<Bell> {
+        let bell = Bell::new()?;
+        self.state.lock().expect("no thread panics while it holds this lock").bells.push(bell.clone());
+        Ok(bell)
+    }
+}
+
+/// A pipe that wakes a thread sleeping in `poll`. Rings add up to one.
+#[derive(Debug, Clone)]
+pub struct Bell {
+    ends: Arc<(OwnedFd, OwnedFd)>,
+}
+
+impl Bell {
+    pub fn new() -> std::io::Result<Bell> {
+        use rustix::pipe::PipeFlags;
+        let ends = rustix::pipe::pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
+        Ok(Bell { ends: Arc::new(ends) })
+    }
+
+    pub fn ring(&self) {
+        // A full pipe has rung already; nothing else can fail while both ends are open.
+        let _ = rustix::io::write(&self.ends.1, &[1]);
+    }
+
+    /// Makes the bell silent again.
+    pub fn hush(&self) {
+        let mut rings = [0; 64];
+        while let Ok(64) = rustix::io::read(&self.ends.0, &mut rings) {}
+    }
+
+    /// Readable when it has been rung.
+    pub fn fd(&self) -> BorrowedFd<'_> {
+        self.ends.0.as_fd()
+    }
+}

@@ -1,0 +1,496 @@
+//! What the user typed: the only file that knows clap. It records and checks single values; what follows from
+//! them together is decided in `config`.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Parser, ValueEnum};
+
+const EXAMPLES: &str = "\
+Examples:
+  forkpool --handler pet.js < kittens.ndjson           a plain function; forkpool supplies the worker
+  forkpool -j 8 -i names.csv -o out.csv -- ./worker    any program that speaks the protocol
+  forkpool --protocol lines -- sed -u 's/a/b/'         any line filter is a warm worker
+
+Exit status: 0 all jobs ok, 1 some not, 2 refused, 3 the pool failed, 4 input or output failed,
+129/130/143 stopped by a signal, 141 the reader went away. See forkpool(1) and forkpool-worker(7).";
+
+/// Run a batch of jobs through a pool of warm worker processes: one record per job, in input order.
+#[derive(Debug, Parser)]
+#[command(name = "forkpool", version, after_help = EXAMPLES, max_term_width = 100)]
+#[command(
+    override_usage = "forkpool [OPTIONS] -- PROGRAM [ARGS]…\n       forkpool [OPTIONS] --handler FILE[:FUNCTION]"
+)]
+pub struct Args {
+    /// The worker: a program that reads jobs on stdin and writes replies on stdout
+    ///
+    /// It is started once per slot and kept. See --protocol for what it must speak, and forkpool-worker(7).
+    #[arg(value_name = "PROGRAM", trailing_var_arg = true)]
+    pub command: Vec<OsString>,
+
+    #[command(flatten)]
+    pub input: InputArgs,
+    #[command(flatten)]
+    pub workers: WorkerArgs,
+    #[command(flatten)]
+    pub limits: LimitArgs,
+    #[command(flatten)]
+    pub output: OutputArgs,
+    #[command(flatten)]
+    pub resuming: ResumeArgs,
+    #[command(flatten)]
+    pub reporting: ReportArgs,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Input")]
+pub struct InputArgs {
+    /// Read jobs from FILE instead of stdin; may be repeated, "-" is stdin
+    ///
+    /// Files are read in the order given. Names that end in .gz or .zst are decompressed.
+    #[arg(short, long = "input", value_name = "FILE")]
+    pub input: Vec<PathBuf>,
+
+    /// Input format [default: by the file's ending, else ndjson]
+    ///
+    /// ndjson: one JSON text per line. csv, tsv: a header, then one job per row, an object of strings.
+    /// lines: each line is a job, a JSON string. Example: --from csv
+    #[arg(long, value_name = "FORMAT", value_enum)]
+    pub from: Option<Format>,
+
+    /// Column names of a CSV or TSV input that has no header
+    ///
+    /// Example: --columns-in name,age
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', hide_short_help = true)]
+    pub columns_in: Option<Vec<String>>,
+
+    /// Refuse a job larger than SIZE (it becomes a bad_input record) [default: 64MiB]
+    #[arg(long, value_name = "SIZE", value_parser = size, default_value = "64MiB", hide_default_value = true, hide_short_help = true)]
+    pub max_job_bytes: usize,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Workers")]
+pub struct WorkerArgs {
+    /// Number of workers, or a percentage of the processors [default: processors]
+    ///
+    /// The default is the number of processors this process may use, by affinity and by cgroup quota.
+    /// Examples: -j 8, -j 50%
+    #[arg(short = 'j', long, value_name = "N", value_parser = worker_count)]
+    pub workers: Option<WorkerCount>,
+
+    /// Call a function of FILE for each job; forkpool supplies the worker around it
+    ///
+    /// The ending chooses the runtime: .js .mjs .cjs .ts (node), .py (python3), .rb (ruby), .php (php),
+    /// .pl (perl). Without FUNCTION: the default export, else `handler`, else the only function of the file.
+    /// Example: --handler pet.js:petKitten
+    #[arg(long, value_name = "FILE[:FUNCTION]", conflicts_with = "command")]
+    pub handler: Option<String>,
+
+    /// Run the handler with PROGRAM, such as bun, deno or "venv/bin/python -X dev"
+    #[arg(long, value_name = "PROGRAM", requires = "handler", hide_short_help = true)]
+    pub runtime: Option<String>,
+
+    /// The job's field FIELD names the exported function to call
+    #[arg(long, value_name = "FIELD", requires = "handler", hide_short_help = true)]
+    pub route: Option<String>,
+
+    /// What the worker speaks [default: json]
+    ///
+    /// json: a line {"id":1,"data":…} in, a line {"id":1,"status":"ok","data":…} out.
+    /// lines: a line in, a line out, by position: any unbuffered line filter.
+    /// node-ipc: the channel of Node's child_process.fork (process.on('message'), process.send).
+    #[arg(long, value_name = "PROTOCOL", value_enum, conflicts_with = "handler")]
+    pub protocol: Option<ProtocolName>,
+
+    /// Jobs given to one worker ahead of its answers: a number, or auto [default: auto for handlers, else 1]
+    ///
+    /// With more than 1, a worker that takes its jobs in order need not wait for the next one. auto grows
+    /// while jobs take microseconds and falls to 1 when they take milliseconds. Example: --depth auto
+    #[arg(long, value_name = "N", value_parser = depth, hide_short_help = true)]
+    pub depth: Option<Depth>,
+
+    /// Jobs that one worker runs at the same time [default: 1]
+    ///
+    /// For asynchronous handlers (Node, Python's async def) and programs that answer by id in any order.
+    #[arg(long, value_name = "K", value_parser = clap::value_parser!(u32).range(1..=65_536), hide_short_help = true)]
+    pub concurrency: Option<u32>,
+
+    /// Start one worker, try it with odd jobs, and say in plain words what it does wrong
+    #[arg(long, hide_short_help = true)]
+    pub check: bool,
+
+    /// Say what would be run, and how many jobs there are; run nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Limits")]
+pub struct LimitArgs {
+    /// Time limit for each job; its worker is killed and replaced
+    ///
+    /// Durations are 500ms, 30s, 2m; a bare number is seconds. The clock starts when the worker begins the
+    /// job, not when the job was queued.
+    #[arg(long, value_name = "DURATION", value_parser = positive_duration)]
+    pub timeout: Option<Duration>,
+
+    /// The job's field FIELD is its own time limit (seconds, or a duration)
+    #[arg(long, value_name = "FIELD", hide_short_help = true)]
+    pub timeout_field: Option<String>,
+
+    /// Time a worker may take to load [default: 60s]
+    #[arg(long, value_name = "DURATION", value_parser = positive_duration, default_value = "60s", hide_default_value = true, hide_short_help = true)]
+    pub start_timeout: Duration,
+
+    /// Time between asking a worker to end and killing it [default: 5s]
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "5s", hide_default_value = true, hide_short_help = true)]
+    pub grace: Duration,
+
+    /// At a timeout, first send SIGNAL (QUIT, USR1 …) and keep what the worker prints in the record
+    #[arg(long, value_name = "SIGNAL", value_parser = signal, hide_short_help = true)]
+    pub dump: Option<i32>,
+
+    /// Run a failed job again up to N times [default: 0]
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    pub retries: u32,
+
+    /// Which failures are retried [default: died,timeout,bad_reply]
+    #[arg(long, value_name = "STATUSES", value_delimiter = ',', value_enum, hide_short_help = true)]
+    pub retry_on: Option<Vec<RetryOn>>,
+
+    /// Pause before the first retry; doubles each time, with jitter, up to 1 minute [default: 1s]
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "1s", hide_default_value = true, hide_short_help = true)]
+    pub retry_delay: Duration,
+
+    /// Replace a worker after N jobs; 1 is a fresh worker for each job
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), hide_short_help = true)]
+    pub recycle_jobs: Option<u64>,
+
+    /// Replace a worker, between jobs, once it holds more than SIZE of memory
+    #[arg(long, value_name = "SIZE", value_parser = size, hide_short_help = true)]
+    pub recycle_memory: Option<usize>,
+
+    /// Replace a worker, between jobs, once it is older than DURATION
+    #[arg(long, value_name = "DURATION", value_parser = positive_duration, hide_short_help = true)]
+    pub recycle_age: Option<Duration>,
+
+    /// Stop after N failed jobs, or N% of the jobs (once 100 have ended)
+    #[arg(long, value_name = "N", value_parser = failure_limit)]
+    pub max_failures: Option<FailureLimit>,
+
+    /// Stop at the first failed job, and kill what is in flight
+    #[arg(long, conflicts_with = "max_failures")]
+    pub fail_fast: bool,
+
+    /// Jobs read and not yet ended, at most [default: max(1024, 4 × workers × depth)]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1 << 24), hide_short_help = true)]
+    pub window: Option<u64>,
+
+    /// Memory for jobs in flight and for results that wait for their turn [default: 256MiB]
+    ///
+    /// Results beyond it wait in an unlinked temporary file (in TMPDIR), so that one slow job neither stalls
+    /// the pool nor fills the memory.
+    #[arg(long, value_name = "SIZE", value_parser = size, default_value = "256MiB", hide_default_value = true, hide_short_help = true)]
+    pub memory: usize,
+
+    /// Refuse a reply larger than SIZE (a bad_reply record) [default: 64MiB]
+    #[arg(long, value_name = "SIZE", value_parser = size, default_value = "64MiB", hide_default_value = true, hide_short_help = true)]
+    pub max_reply_bytes: usize,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Output")]
+pub struct OutputArgs {
+    /// Write records to FILE instead of stdout
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+
+    /// Output format [default: by the file's ending, else ndjson; lines for --protocol lines]
+    #[arg(long, value_name = "FORMAT", value_enum)]
+    pub to: Option<Format>,
+
+    /// Columns of CSV output: dotted paths into the record and the job
+    ///
+    /// Without it, rows are kept until the last result is known, so that no column is missed; with it they
+    /// are written as they come. Example: --columns name,data.petted,error.message
+    #[arg(long, value_name = "PATHS", value_delimiter = ',')]
+    pub columns: Option<Vec<String>>,
+
+    /// Write records as they finish, not in input order
+    #[arg(long)]
+    pub unordered: bool,
+
+    /// Add attempts, worker, ms and line to each record
+    #[arg(long)]
+    pub meta: bool,
+
+    /// Add the job to its record, as "input"
+    #[arg(long)]
+    pub echo: bool,
+
+    /// Write the jobs that did not end ok to FILE, in the input's own format
+    #[arg(long, value_name = "FILE")]
+    pub rejects: Option<PathBuf>,
+
+    /// Disarm CSV cells that a spreadsheet would run as a formula
+    #[arg(long, hide_short_help = true)]
+    pub csv_safe: bool,
+
+    /// Blank out this field in errors, at any depth; may be repeated
+    #[arg(long, value_name = "FIELD", hide_short_help = true)]
+    pub redact: Vec<String>,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Resuming")]
+pub struct ResumeArgs {
+    /// Append every outcome to FILE as it happens
+    #[arg(long, value_name = "FILE")]
+    pub journal: Option<PathBuf>,
+
+    /// Run only what the journal does not have; the output is complete all the same
+    #[arg(long, requires = "journal")]
+    pub resume: bool,
+
+    /// With --resume, run everything again that is not ok
+    #[arg(long, requires = "resume", hide_short_help = true)]
+    pub retry_failed: bool,
+
+    /// With --journal, know a job by its field FIELD, not by its whole content
+    #[arg(long, value_name = "FIELD", requires = "journal", hide_short_help = true)]
+    pub key: Option<String>,
+
+    /// When the journal is forced to the disk: always, never, or every so often [default: 1s]
+    #[arg(long, value_name = "WHEN", value_parser = sync, requires = "journal", hide_short_help = true)]
+    pub sync: Option<Sync>,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Reporting")]
+pub struct ReportArgs {
+    /// How progress is shown on stderr [default: auto]
+    ///
+    /// auto: a bar on a terminal, else a plain line every minute (every 10 s under CI=true).
+    #[arg(long, value_name = "HOW", value_enum, default_value_t = Progress::Auto, hide_default_value = true, hide_short_help = true)]
+    pub progress: Progress,
+
+    /// Write the workers' own progress messages to FILE, as {"job":7,"progress":…}
+    #[arg(long, value_name = "FILE", hide_short_help = true)]
+    pub progress_file: Option<PathBuf>,
+
+    /// Write the summary to FILE as JSON
+    #[arg(long, value_name = "FILE", hide_short_help = true)]
+    pub summary: Option<PathBuf>,
+
+    /// No bar, no summary, no worker log: errors only
+    #[arg(short, long)]
+    pub quiet: bool,
+
+    /// Say when workers start, end and are replaced
+    #[arg(short, long, conflicts_with = "quiet", hide_short_help = true)]
+    pub verbose: bool,
+
+    /// Print completions for SHELL (bash, elvish, fish, powershell, zsh)
+    #[arg(long, value_name = "SHELL", value_enum, hide_short_help = true, exclusive = true)]
+    pub completions: Option<clap_complete::Shell>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    Ndjson,
+    Csv,
+    Tsv,
+    Lines,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ProtocolName {
+    Json,
+    Lines,
+    NodeIpc,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "snake_case")]
+pub enum RetryOn {
+    Died,
+    Timeout,
+    BadReply,
+    Error,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Progress {
+    Auto,
+    Bar,
+    Plain,
+    Off,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum WorkerCount {
+    Exactly(usize),
+    Percent(f64),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Depth {
+    Auto,
+    Fixed(usize),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum FailureLimit {
+    Count(u64),
+    Percent(f64),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sync {
+    Always,
+    Every(Duration),
+    Never,
+}
+
+/// The script that makes SHELL complete forkpool's flags.
+pub fn completions(shell: clap_complete::Shell) -> Vec<u8> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut <Args as clap::CommandFactory>::command(), "forkpool", &mut script);
+    script
+}
+
+/// `500ms`, `30s`, `2m`, `1h30m`; a bare number, also with a fraction, is seconds.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let unclear = || "expected a duration such as 500ms, 30s or 2m; a bare number is seconds".to_owned();
+    if let Ok(seconds) = text.parse::<f64>() {
+        return Duration::try_from_secs_f64(seconds).map_err(|_| unclear());
+    }
+    humantime::parse_duration(text).map_err(|_| unclear())
+}
+
+fn positive_duration(text: &str) -> Result<Duration, String> {
+    match duration(text)? {
+        Duration::ZERO => Err("must be longer than 0".to_owned()),
+        some => Ok(some),
+    }
+}
+
+fn size(text: &str) -> Result<usize, String> {
+    let bytes = parse_size::parse_size(text).map_err(|_| "expected a size such as 64KiB, 256MiB or 1GB".to_owned())?;
+    match usize::try_from(bytes) {
+        Ok(0) => Err("must be above 0".to_owned()),
+        Ok(bytes) => Ok(bytes),
+        Err(_) => Err("is more than this machine can address".to_owned()),
+    }
+}
+
+fn percent(text: &str) -> Option<Result<f64, String>> {
+    let number = text.strip_suffix('%')?;
+    Some(match number.parse::<f64>() {
+        Ok(percent) if percent > 0.0 && percent.is_finite() => Ok(percent),
+        _ => Err("expected a percentage above 0, such as 50%".to_owned()),
+    })
+}
+
+/// More workers than this is a slip of the finger, not a wish.
+const MOST_WORKERS: usize = 10_000;
+
+fn worker_count(text: &str) -> Result<WorkerCount, String> {
+    if let Some(percent) = percent(text) {
+        return percent.map(WorkerCount::Percent);
+    }
+    match text.parse::<usize>() {
+        Ok(0) => Err("at least one worker is needed".to_owned()),
+        Ok(n) if n <= MOST_WORKERS => Ok(WorkerCount::Exactly(n)),
+        Ok(_) => Err(format!("at most {MOST_WORKERS} workers")),
+        Err(_) => Err("expected a number such as 8, or a percentage such as 50%".to_owned()),
+    }
+}
+
+fn depth(text: &str) -> Result<Depth, String> {
+    match text.parse::<usize>() {
+        Ok(n @ 1..=65_536) => Ok(Depth::Fixed(n)),
+        _ if text == "auto" => Ok(Depth::Auto),
+        _ => Err("expected auto or a number from 1 to 65536".to_owned()),
+    }
+}
+
+fn failure_limit(text: &str) -> Result<FailureLimit, String> {
+    if let Some(percent) = percent(text) {
+        return percent.map(FailureLimit::Percent);
+    }
+    match text.parse::<u64>() {
+        Ok(n) if n > 0 => Ok(FailureLimit::Count(n)),
+        _ => Err("expected a number above 0, or a percentage such as 5%".to_owned()),
+    }
+}
+
+fn sync(text: &str) -> Result<Sync, String> {
+    match text {
+        "always" => Ok(Sync::Always),
+        "never" => Ok(Sync::Never),
+        _ => positive_duration(text)
+            .map(Sync::Every)
+            .map_err(|_| "expected always, never or a duration such as 1s".to_owned()),
+    }
+}
+
+fn signal(text: &str) -> Result<i32, String> {
+    let name = text.strip_prefix("SIG").unwrap_or(text);
+    match name {
+        "ABRT" => Ok(libc::SIGABRT),
+        "HUP" => Ok(libc::SIGHUP),
+        "INT" => Ok(libc::SIGINT),
+        "QUIT" => Ok(libc::SIGQUIT),
+        "USR1" => Ok(libc::SIGUSR1),
+        "USR2" => Ok(libc::SIGUSR2),
+        _ => Err("expected one of ABRT, HUP, INT, QUIT, USR1, USR2".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        <Args as clap::CommandFactory>::command().debug_assert();
+    }
+
+    #[test]
+    fn durations_have_units_or_are_seconds() {
+        let good =
+            [("500ms", 500), ("30s", 30_000), ("2m", 120_000), ("1h30m", 5_400_000), ("0.25", 250), ("3", 3_000)];
+        for (text, ms) in good {
+            assert_eq!(duration(text), Ok(Duration::from_millis(ms)), "{text}");
+        }
+        for text in ["", "-1", "nan", "inf", "soon", "1e300"] {
+            assert!(duration(text).is_err(), "{text}");
+        }
+        assert!(positive_duration("0").is_err());
+    }
+
+    #[test]
+    fn sizes_are_binary_or_decimal_as_written() {
+        assert_eq!([size("64KiB"), size("1GB"), size("7")], [Ok(65_536), Ok(1_000_000_000), Ok(7)]);
+        assert!(size("0").is_err() && size("much").is_err() && size("-1").is_err());
+    }
+
+    #[test]
+    fn worker_counts_are_numbers_or_percentages() {
+        assert_eq!(worker_count("8"), Ok(WorkerCount::Exactly(8)));
+        assert_eq!(worker_count("50%"), Ok(WorkerCount::Percent(50.0)));
+        for text in ["0", "-1", "0%", "many", "99999999"] {
+            assert!(worker_count(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_worker_keeps_its_own_flags() {
+        let args = Args::try_parse_from(["forkpool", "-j", "2", "sed", "-u", "--", "-j"]).unwrap();
+        assert_eq!(args.command, ["sed", "-u", "--", "-j"]);
+        assert!(Args::try_parse_from(["forkpool", "--colums", "a", "--", "cat"]).is_err());
+    }
+}

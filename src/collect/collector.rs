@@ -1,0 +1,246 @@
+//! The end of the pipeline, on the main thread: receives outcomes, puts them into order, writes their records,
+//! counts them, and decides when the run is over or has failed enough.
+//!
+//! It flushes when nothing more is waiting, never on a timer: a job typed by hand is answered at once, a
+//! million of them are written in large pieces. When an output fails it goes on receiving, so that every
+//! thread before it can end, and writes no more.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use crossbeam_channel::{Receiver, TryRecvError};
+
+use super::Sink;
+use super::rejects::Rejects;
+use super::reorder::Reorder;
+use crate::cancel::{Cancel, Level, Reason};
+use crate::config::Order;
+use crate::error::{Error, reason};
+use crate::job::{Outcome, Status};
+use crate::pool::policies::StopPolicy;
+use crate::pool::queue::Queue;
+use crate::pool::{InputEnd, Message};
+use crate::report::Reporter;
+use crate::report::counters::Counters;
+
+/// What outcomes end in.
+pub struct Outputs {
+    pub sink: Box<dyn Sink>,
+    /// How messages name the output.
+    pub sink_name: String,
+    pub rejects: Option<(String, Rejects)>,
+    pub reorder: Reorder,
+    pub order: Order,
+    /// Failures are told on stderr, since the output has no place for them (lines).
+    pub tell_failures: bool,
+}
+
+pub struct Collector {
+    pub outputs: Outputs,
+    pub messages: Receiver<Message>,
+    pub queue: Arc<Queue>,
+    pub cancel: Arc<Cancel>,
+    pub counters: Arc<Counters>,
+    pub reporter: Reporter,
+    pub stop: StopPolicy,
+}
+
+/// How it went.
+#[derive(Debug)]
+pub struct Collected {
+    pub failed: u64,
+    /// The whole of the input was read.
+    pub complete: bool,
+    /// Reading the input failed.
+    pub input_error: Option<Error>,
+}
+
+/// The state of one run.
+struct Run {
+    collector: Collector,
+    ended: u64,
+    failed: u64,
+    /// An output has failed; nothing more is written.
+    broken: bool,
+}
+
+impl Collector {
+    /// Collects until every job that was read has its record.
+    pub fn run(self) -> Collected {
+        let mut run = Run { collector: self, ended: 0, failed: 0, broken: false };
+        let mut input: Option<InputEnd> = None;
+        while input.as_ref().is_none_or(|input| run.ended < input.jobs) {
+            match run.next() {
+                Some(Message::Outcomes(outcomes)) => run.take(outcomes),
+                Some(Message::InputEnded(end)) => {
+                    run.collector.counters.input_ended.store(true, Ordering::Relaxed);
+                    input = Some(end);
+                }
+                Some(Message::Panicked(thread)) => {
+                    run.fail(Error::pool(format!("a bug in forkpool: thread {thread} has panicked")));
+                    break;
+                }
+                None => break,
+            }
+        }
+        run.finish();
+        let (complete, input_error) = input.map_or((false, None), |input| (input.complete, input.error));
+        Collected { failed: run.failed, complete, input_error }
+    }
+}
+
+impl Run {
+    /// The next message. What is written so far goes out before waiting for it.
+    fn next(&mut self) -> Option<Message> {
+        match self.collector.messages.try_recv() {
+            Ok(message) => Some(message),
+            Err(TryRecvError::Disconnected) => None,
+            Err(TryRecvError::Empty) => {
+                self.flush();
+                self.collector.messages.recv().ok()
+            }
+        }
+    }
+
+    fn take(&mut self, outcomes: Vec<Outcome>) {
+        self.collector.queue.permits.return_jobs(outcomes.len());
+        for outcome in outcomes {
+            self.ended += 1;
+            self.count(&outcome);
+            match self.collector.outputs.order {
+                Order::Completion => self.write(&outcome),
+                Order::Input if self.broken => {}
+                Order::Input if self.collector.outputs.reorder.next() == outcome.job.number => {
+                    self.write(&outcome);
+                    self.collector.outputs.reorder.advance();
+                }
+                Order::Input => {
+                    if let Err(error) = self.collector.outputs.reorder.push(&outcome) {
+                        self.fail(Error::io(format!("cannot keep waiting results on disk: {}", reason(&error))));
+                    }
+                }
+            }
+            self.write_ready();
+        }
+        let counters = &self.collector.counters;
+        counters.waiting.store(self.collector.outputs.reorder.waiting(), Ordering::Relaxed);
+        counters.waiting_for.store(self.collector.outputs.reorder.next(), Ordering::Relaxed);
+    }
+
+    /// Writes what was waiting for the record before it.
+    fn write_ready(&mut self) {
+        while !self.broken {
+            match self.collector.outputs.reorder.pop() {
+                Ok(Some(outcome)) => self.write(&outcome),
+                Ok(None) => return,
+                Err(error) => {
+                    self.fail(Error::io(format!("cannot read waiting results back: {}", reason(&error))));
+                }
+            }
+        }
+    }
+
+    fn count(&mut self, outcome: &Outcome) {
+        self.collector.counters.ended(outcome.status).fetch_add(1, Ordering::Relaxed);
+        if outcome.status == Status::Ok {
+            return;
+        }
+        self.failed += 1;
+        if outcome.status == Status::NotRun || self.collector.cancel.level() > Level::Run {
+            return;
+        }
+        if self.collector.stop.reached(self.failed, self.ended) {
+            let failed = self.failed;
+            let (level, words) = match self.collector.stop {
+                StopPolicy::FailFast => (Level::Abort, "stopped at the first failed job (--fail-fast)".to_owned()),
+                _ => (Level::Drain, format!("stopped after {failed} failed jobs (--max-failures)")),
+            };
+            self.collector.cancel.raise(level, Reason::MaxFailures(words));
+        }
+    }
+
+    fn write(&mut self, outcome: &Outcome) {
+        if self.broken {
+            return;
+        }
+        if let Err(error) = self.collector.outputs.sink.write(outcome) {
+            self.output_failed(&error);
+            return;
+        }
+        if outcome.status == Status::Ok {
+            return;
+        }
+        // What was never begun is told once, in the summary.
+        if self.collector.outputs.tell_failures && outcome.status != Status::NotRun {
+            self.tell(outcome);
+        }
+        if let Some((name, rejects)) = &mut self.collector.outputs.rejects
+            && let Err(error) = rejects.write(outcome)
+        {
+            let error = Error::io(format!("{name}: {}", reason(&error)));
+            self.fail(error);
+        }
+    }
+
+    /// Says on stderr what became of a job whose record has no room for it.
+    fn tell(&self, outcome: &Outcome) {
+        #[derive(serde::Deserialize)]
+        struct Shown {
+            #[serde(default)]
+            name: String,
+            #[serde(default)]
+            message: String,
+        }
+        let shown = serde_json::from_slice(&outcome.payload).unwrap_or(Shown {
+            name: outcome.status.name().to_owned(),
+            message: String::from_utf8_lossy(&outcome.payload).into_owned(),
+        });
+        let Shown { name, message } = shown;
+        self.collector.reporter.notice(format!(
+            "job {} (line {}) {}: {name}: {message}",
+            outcome.job.number,
+            outcome.job.line,
+            outcome.status.name()
+        ));
+    }
+
+    fn flush(&mut self) {
+        if self.broken {
+            return;
+        }
+        if let Err(error) = self.collector.outputs.sink.flush() {
+            self.output_failed(&error);
+        }
+    }
+
+    fn finish(&mut self) {
+        if self.broken {
+            return;
+        }
+        if let Err(error) = self.collector.outputs.sink.finish() {
+            self.output_failed(&error);
+        }
+        if let Some((name, rejects)) = &mut self.collector.outputs.rejects
+            && let Err(error) = rejects.finish()
+        {
+            let error = Error::io(format!("{name}: {}", reason(&error)));
+            self.fail(error);
+        }
+    }
+
+    fn output_failed(&mut self, error: &io::Error) {
+        if error.kind() == io::ErrorKind::BrokenPipe {
+            self.broken = true;
+            self.collector.cancel.raise(Level::Abort, Reason::ReaderGone);
+        } else {
+            let name = &self.collector.outputs.sink_name;
+            self.fail(Error::io(format!("cannot write to {name}: {}", reason(error))));
+        }
+    }
+
+    fn fail(&mut self, error: Error) {
+        self.broken = true;
+        self.collector.cancel.raise(Level::Abort, Reason::Failed(error));
+    }
+}

@@ -1,0 +1,165 @@
+//! Puts outcomes back into the order of their jobs. Job numbers are dense from 1, so the next one is known.
+//!
+//! What has to wait is encoded into one buffer with a small index; past the memory limit it goes to disk as a
+//! sorted run. So one slow job at the head neither stalls the pool nor fills the memory.
+
+use std::collections::BTreeMap;
+use std::io;
+
+use super::encode::{decode, encode};
+use super::spill::Spill;
+use crate::job::Outcome;
+
+pub struct Reorder {
+    /// The number of the job whose outcome is due.
+    next: u64,
+    limit: usize,
+    buffer: Vec<u8>,
+    /// Where in `buffer` the waiting outcomes stand, by job number.
+    waiting: BTreeMap<u64, (usize, usize)>,
+    /// Bytes of `buffer` that still belong to a waiting outcome.
+    used: usize,
+    spill: Spill,
+}
+
+/// What an entry of the index costs, B-tree nodes that are partly empty included.
+const INDEX_ENTRY: usize = 48;
+
+impl Reorder {
+    /// `memory` bounds the bytes that wait in memory; it is taken for what it is, but never below 64 KiB.
+    pub fn new(memory: usize) -> Reorder {
+        // A growing buffer may be twice as large as what is in it.
+        let limit = (memory / 2).max(64 * 1024);
+        Reorder { next: 1, limit, buffer: Vec::new(), waiting: BTreeMap::new(), used: 0, spill: Spill::default() }
+    }
+
+    /// The number of the job whose outcome is due. It need not be pushed: `advance` says that it was dealt with.
+    pub fn next(&self) -> u64 {
+        self.next
+    }
+
+    pub fn advance(&mut self) {
+        self.next += 1;
+    }
+
+    /// How many outcomes wait for their turn.
+    pub fn waiting(&self) -> u64 {
+        self.waiting.len() as u64 + self.spill.len()
+    }
+
+    pub fn push(&mut self, outcome: &Outcome) -> io::Result<()> {
+        let start = self.buffer.len();
+        encode(outcome, &mut self.buffer);
+        let length = self.buffer.len() - start;
+        self.used += length;
+        self.waiting.insert(outcome.job.number, (start, length));
+        if self.buffer.len() + self.waiting.len() * INDEX_ENTRY > self.limit {
+            self.make_room()?;
+        }
+        Ok(())
+    }
+
+    /// The outcome that is due, if it is here.
+    pub fn pop(&mut self) -> io::Result<Option<Outcome>> {
+        let outcome = match self.waiting.first_entry() {
+            Some(entry) if *entry.key() == self.next => {
+                let (start, length) = entry.remove();
+                self.used -= length;
+                decode(&self.buffer[start..start + length])
+            }
+            _ => self.spill.pop(self.next)?,
+        };
+        if self.waiting.is_empty() {
+            self.buffer.clear();
+            self.used = 0;
+        }
+        self.next += u64::from(outcome.is_some());
+        Ok(outcome)
+    }
+
+    /// The buffer is full: squeeze out what has been written already, or write all of it to disk.
+    fn make_room(&mut self) -> io::Result<()> {
+        if self.used + self.waiting.len() * INDEX_ENTRY <= self.limit / 2 {
+            let mut squeezed = Vec::with_capacity(self.used);
+            for (start, length) in self.waiting.values_mut() {
+                let moved = squeezed.len();
+                squeezed.extend_from_slice(&self.buffer[*start..*start + *length]);
+                *start = moved;
+            }
+            self.buffer = squeezed;
+            return Ok(());
+        }
+        let Some((&first, _)) = self.waiting.first_key_value() else { return Ok(()) };
+        let entries = self.waiting.values().map(|&(start, length)| &self.buffer[start..start + length]);
+        self.spill.write_run(first, entries)?;
+        self.waiting.clear();
+        self.buffer.clear();
+        self.used = 0;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use bytes::Bytes;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::job::{Extra, Job, JobKey, Status};
+
+    fn outcome(number: u64, size: usize) -> Outcome {
+        let key = (number % 3 == 0).then_some(JobKey { digest: u128::from(number) << 70, occurrence: 2 });
+        let raw = (number % 2 == 0).then(|| Bytes::from_static(b"raw"));
+        let extra = (key.is_some() || raw.is_some()).then(|| Box::new(Extra { raw, timeout: None, key }));
+        Outcome {
+            job: Job { number, line: number * 2, data: Bytes::from_static(b"{}"), extra },
+            status: Status::ALL[number as usize % 7],
+            payload: Bytes::from(vec![b'x'; size]),
+            attempts: number as u32 % 4,
+            worker: (number % 5 > 0).then_some(number as u32 % 5),
+            elapsed: Duration::from_nanos(number * 1000),
+        }
+    }
+
+    fn text(outcome: &Outcome) -> String {
+        format!("{outcome:?}")
+    }
+
+    proptest! {
+        #[test]
+        fn outcomes_come_out_in_order_whatever_the_order_and_the_memory(
+            order in Just((1..=200_u64).collect::<Vec<_>>()).prop_shuffle(),
+            size in 0..3000_usize,
+        ) {
+            let mut reorder = Reorder::new(0);
+            let mut popped = Vec::new();
+            for number in order {
+                reorder.push(&outcome(number, size)).unwrap();
+                while let Some(outcome) = reorder.pop().unwrap() {
+                    popped.push(text(&outcome));
+                }
+            }
+            prop_assert_eq!(reorder.waiting(), 0);
+            let expected: Vec<String> = (1..=200).map(|number| text(&outcome(number, size))).collect();
+            prop_assert_eq!(popped, expected);
+        }
+    }
+
+    #[test]
+    fn behind_a_slow_head_memory_stays_bounded_and_the_rest_is_on_disk() {
+        let mut reorder = Reorder::new(256 * 1024);
+        for number in 2..=50_000 {
+            reorder.push(&outcome(number, 100)).unwrap();
+            assert!(reorder.buffer.len() + reorder.waiting.len() * INDEX_ENTRY <= 128 * 1024 + 4096);
+        }
+        assert!(reorder.pop().unwrap().is_none());
+        assert_eq!(reorder.waiting(), 49_999);
+        reorder.advance();
+        for number in 2..=50_000 {
+            assert_eq!(reorder.pop().unwrap().map(|outcome| outcome.job.number), Some(number));
+        }
+        assert_eq!(reorder.waiting(), 0);
+    }
+}

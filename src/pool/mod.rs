@@ -1,0 +1,152 @@
+//! The pool: a fixed set of slots, each with a thread that keeps one worker.
+//!
+//! This file starts and ends them. The rest, in reading order: `queue` is where jobs wait, `slot` is the poll
+//! loop around one process, `session` decides everything that is to be decided about it.
+
+mod memory_events;
+pub mod permits;
+pub mod policies;
+pub mod queue;
+pub mod session;
+mod slot;
+pub mod spawn;
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use crossbeam_channel::{Receiver, Sender};
+
+use crate::cancel::Cancel;
+use crate::config::{AUTO_DEPTH_MAX, Depth, PoolSettings};
+use crate::error::{Error, Result, reason};
+use crate::job::{Job, Outcome};
+use crate::report::Reporter;
+use crate::report::counters::Counters;
+use permits::Permits;
+use queue::Queue;
+use slot::Slot;
+
+/// What the collector is told, by the source and by the slots.
+#[derive(Debug)]
+pub enum Message {
+    Outcomes(Vec<Outcome>),
+    /// No more jobs will be read.
+    InputEnded(InputEnd),
+    /// A thread has died of a bug; jobs may be lost.
+    Panicked(String),
+}
+
+/// How the input ended.
+#[derive(Debug)]
+pub struct InputEnd {
+    /// Jobs read, bad ones included.
+    pub jobs: u64,
+    /// Not all of the input was read: the run was stopped, or this happened.
+    pub complete: bool,
+    pub error: Option<Error>,
+}
+
+pub struct Pool {
+    pub queue: Arc<Queue>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+/// What the slots share with the rest of the run.
+pub struct Shared {
+    pub cancel: Arc<Cancel>,
+    pub outcomes: Sender<Message>,
+    pub reporter: Reporter,
+    pub counters: Arc<Counters>,
+}
+
+impl Pool {
+    /// Starts all workers, at once.
+    pub fn start(settings: Arc<PoolSettings>, jobs: Receiver<Vec<Job>>, shared: &Shared) -> Result<Pool> {
+        let starved = |error: std::io::Error| {
+            Error::pool(format!("cannot set up {} workers: {}", settings.workers, reason(&error)))
+                .hint("fewer workers (-j), or a higher limit (ulimit -n)")
+        };
+        let ahead = match settings.depth {
+            _ if settings.concurrency > 1 => settings.concurrency,
+            Depth::Auto => AUTO_DEPTH_MAX,
+            Depth::Fixed(depth) => depth,
+        };
+        let permits = Permits::new(settings.window, settings.memory, settings.workers * ahead).map_err(starved)?;
+        let mut bells = Vec::with_capacity(settings.workers);
+        for _ in 0..settings.workers {
+            bells.push(shared.cancel.bell().map_err(starved)?);
+        }
+        let queue = Arc::new(Queue::new(jobs, permits, bells.clone()));
+        let mut threads = Vec::with_capacity(settings.workers);
+        for (number, bell) in (0_u32..).zip(bells) {
+            let slot = Slot {
+                number,
+                settings: Arc::clone(&settings),
+                queue: Arc::clone(&queue),
+                cancel: Arc::clone(&shared.cancel),
+                bell,
+                outcomes: shared.outcomes.clone(),
+                reporter: shared.reporter.clone(),
+                counters: Arc::clone(&shared.counters),
+            };
+            let thread = guarded(format!("w{number}"), shared.outcomes.clone(), move || slot.run());
+            threads.push(thread.map_err(starved)?);
+        }
+        Ok(Pool { queue, threads })
+    }
+
+    /// Waits until every worker is gone. `queue.finish()` must have been called.
+    pub fn join(self) {
+        for thread in self.threads {
+            // A panic has been reported by its guard.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Starts a thread whose death by a bug is told to the collector, so that the run ends instead of hanging.
+pub fn guarded(
+    name: String,
+    messages: Sender<Message>,
+    body: impl FnOnce() + Send + 'static,
+) -> std::io::Result<JoinHandle<()>> {
+    struct Guard(String, Sender<Message>);
+    impl Drop for Guard {
+        fn drop(&mut self) {
+            if std::thread::panicking() {
+                // The collector may be gone already; the panic itself has been printed.
+                let _ = self.1.send(Message::Panicked(self.0.clone()));
+            }
+        }
+    }
+    let guard = Guard(name.clone(), messages);
+    std::thread::Builder::new().name(name).stack_size(STACK).spawn(move || {
+        let _guard = guard;
+        body();
+    })
+}
+
+/// The threads' own frames are small, and there may be thousands of them.
+const STACK: usize = 512 * 1024;
+
+/// The error that a supplied worker sends when it cannot load its handler.
+fn fatal_error(json: &[u8]) -> Error {
+    #[derive(serde::Deserialize)]
+    struct Fatal {
+        #[serde(default)]
+        name: String,
+        #[serde(default)]
+        message: String,
+        #[serde(default)]
+        stack: String,
+    }
+    let Ok(fatal) = serde_json::from_slice::<Fatal>(json) else {
+        return Error::pool(format!("the handler cannot be loaded: {}", String::from_utf8_lossy(json)));
+    };
+    let mut message = format!("the handler cannot be loaded: {}: {}", fatal.name, fatal.message);
+    if !fatal.stack.is_empty() && !fatal.message.contains(&fatal.stack) {
+        message.push('\n');
+        message.push_str(fatal.stack.trim_end());
+    }
+    Error::pool(message)
+}

@@ -1,0 +1,126 @@
+//! A worker's pipes as byte queues: what still has to be written into its stdin, and the tail of its stderr.
+//! Its stdout is a `LineQueue`.
+
+/// Bytes on their way into the worker's stdin. Positions count from the worker's first byte, so that a
+/// delivery can be compared with what the worker has read of its pipe.
+#[derive(Debug, Default)]
+pub struct InputQueue {
+    buffer: Vec<u8>,
+    /// How much of `buffer` has been written.
+    sent: usize,
+    /// Bytes accepted by the pipe, ever.
+    accepted: u64,
+    /// Nothing can be written any more.
+    broken: bool,
+}
+
+impl InputQueue {
+    pub fn pending(&self) -> &[u8] {
+        &self.buffer[self.sent..]
+    }
+
+    /// The buffer to append a delivery to.
+    pub fn buffer(&mut self) -> &mut Vec<u8> {
+        &mut self.buffer
+    }
+
+    /// Where the next byte appended will stand.
+    pub fn end(&self) -> u64 {
+        self.accepted + self.pending().len() as u64
+    }
+
+    pub fn accepted(&self) -> u64 {
+        self.accepted
+    }
+
+    pub fn is_broken(&self) -> bool {
+        self.broken
+    }
+
+    pub fn written(&mut self, bytes: usize) {
+        /// A buffer that one large job has grown beyond this is given back.
+        const KEPT: usize = 1 << 20;
+        self.sent += bytes;
+        self.accepted += bytes as u64;
+        if self.sent == self.buffer.len() {
+            self.sent = 0;
+            self.buffer.clear();
+            if self.buffer.capacity() > KEPT {
+                self.buffer = Vec::new();
+            }
+        }
+    }
+
+    pub fn break_off(&mut self) {
+        self.broken = true;
+        self.buffer = Vec::new();
+        self.sent = 0;
+    }
+}
+
+/// The last bytes of a worker's stderr.
+#[derive(Debug, Default)]
+pub struct Tail {
+    bytes: Vec<u8>,
+    cut: bool,
+}
+
+/// What is kept of stderr for the record of a worker that dies: a stack trace or two.
+const TAIL: usize = 4096;
+
+impl Tail {
+    pub fn push(&mut self, bytes: &[u8]) {
+        let bytes = if bytes.len() > TAIL {
+            self.cut = true;
+            &bytes[bytes.len() - TAIL..]
+        } else {
+            bytes
+        };
+        self.bytes.extend_from_slice(bytes);
+        // Cut at twice the size, so that each byte is moved once.
+        if self.bytes.len() > 2 * TAIL {
+            self.cut = true;
+            self.bytes.drain(..self.bytes.len() - TAIL);
+        }
+    }
+
+    /// The tail as text; it says so when something stood before it.
+    pub fn text(&self) -> String {
+        let from = self.bytes.len().saturating_sub(TAIL);
+        let text = String::from_utf8_lossy(&self.bytes[from..]);
+        if self.cut || from > 0 { format!("…{text}") } else { text.into_owned() }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn positions_count_from_the_first_byte() {
+        let mut queue = InputQueue::default();
+        queue.buffer().extend_from_slice(b"hello");
+        queue.written(2);
+        assert_eq!((queue.pending(), queue.accepted(), queue.end()), (&b"llo"[..], 2, 5));
+        queue.written(3);
+        queue.buffer().extend_from_slice(b"!");
+        assert_eq!((queue.pending(), queue.end()), (&b"!"[..], 6));
+    }
+
+    #[test]
+    fn the_tail_is_the_end_and_says_when_it_was_cut() {
+        let mut tail = Tail::default();
+        tail.push(b"first\n");
+        assert_eq!(tail.text(), "first\n");
+        for _ in 0..100 {
+            tail.push(&[b'x'; 1000]);
+        }
+        tail.push(b"last");
+        assert!(tail.text().starts_with("…x") && tail.text().ends_with("xlast"));
+        assert!(tail.text().len() <= TAIL + 3);
+    }
+}

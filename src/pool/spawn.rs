@@ -1,0 +1,222 @@
+//! Starting a worker's process and holding on to it until it is buried.
+
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
+
+use super::session::How;
+use crate::config::{Channel, WorkerCommand};
+use crate::error::{Error, Result};
+use crate::sys;
+
+/// A running worker: its process and our ends of its pipes, all non-blocking.
+pub struct Process {
+    child: Child,
+    pid: Pid,
+    /// `None` once closed.
+    pub input: Option<OwnedFd>,
+    pub output: Option<OwnedFd>,
+    pub stderr: Option<OwnedFd>,
+    /// Readable when the process has ended; `None` where the system has none.
+    exit: Option<OwnedFd>,
+    /// Its end has been seen.
+    seen: bool,
+    channel: Channel,
+}
+
+impl Process {
+    /// Starts `command` in a process group of its own, to be killed with the calling thread.
+    pub fn spawn(command: &WorkerCommand, slot: u32, workers: usize) -> io::Result<Process> {
+        let mut builder = match command.channel {
+            Channel::Stdio => Command::new(&command.program),
+            Channel::Private => through_shell("3<&0 4>&1 0</dev/null 1>&2", &command.program),
+            Channel::NodeIpc => through_shell("3<&0 0</dev/null 1>&2", &command.program),
+        };
+        builder.args(&command.args);
+        builder.env("FORKPOOL_SLOT", slot.to_string()).env("FORKPOOL_WORKERS", workers.to_string());
+        builder.stderr(Stdio::piped()).process_group(0);
+        sys::die_with_spawner(&mut builder);
+        let socket = if command.channel == Channel::NodeIpc {
+            let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
+            builder.env("NODE_CHANNEL_FD", "3").env("NODE_CHANNEL_SERIALIZATION_MODE", "json");
+            builder.stdin(Stdio::from(OwnedFd::from(theirs))).stdout(Stdio::null());
+            Some(OwnedFd::from(ours))
+        } else {
+            builder.stdin(Stdio::piped()).stdout(Stdio::piped());
+            None
+        };
+        let mut child = builder.spawn()?;
+        // The builder holds the far end of a socket pair; the end of the output would never come.
+        drop(builder);
+        let pid = Pid::from_child(&child);
+        let (input, output) = match socket {
+            Some(socket) => (Some(socket.try_clone()?), Some(socket)),
+            None => (child.stdin.take().map(OwnedFd::from), child.stdout.take().map(OwnedFd::from)),
+        };
+        let stderr = child.stderr.take().map(OwnedFd::from);
+        for fd in [&input, &output, &stderr].into_iter().flatten() {
+            rustix::io::ioctl_fionbio(fd, true)?;
+        }
+        Ok(Process {
+            child,
+            pid,
+            input,
+            output,
+            stderr,
+            exit: exit_descriptor(pid),
+            seen: false,
+            channel: command.channel,
+        })
+    }
+
+    pub fn exit_fd(&self) -> Option<BorrowedFd<'_>> {
+        self.exit.as_ref().map(AsFd::as_fd)
+    }
+
+    /// Its end has been seen and needs no more watching.
+    pub fn forget_exit(&mut self) {
+        self.exit = None;
+        self.seen = true;
+    }
+
+    /// Whether its end must be asked for, because no descriptor tells.
+    pub fn must_ask(&self) -> bool {
+        self.exit.is_none() && !self.seen
+    }
+
+    /// How the process has ended, if it has. It stays a zombie, so its id and its group stay ours.
+    pub fn poll_exit(&self) -> Option<How> {
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | WaitIdOptions::NOHANG;
+        let status = rustix::process::waitid(WaitId::Pid(self.pid), options).ok()??;
+        match (status.exit_status(), status.terminating_signal()) {
+            (Some(code), _) => Some(How::Code(code)),
+            (None, Some(signal)) => Some(How::Signal(signal)),
+            (None, None) => None,
+        }
+    }
+
+    /// Bytes of its input that it has not read.
+    pub fn unread(&self) -> Option<u64> {
+        match self.channel {
+            // What a socket says of its peer includes the kernel's own overhead.
+            Channel::NodeIpc => None,
+            Channel::Stdio | Channel::Private => rustix::io::ioctl_fionread(self.input.as_ref()?).ok(),
+        }
+    }
+
+    /// Sends a signal to the whole group. A group that is gone needs none.
+    pub fn signal(&self, signal: i32) {
+        if let Some(signal) = Signal::from_named_raw(signal) {
+            let _ = rustix::process::kill_process_group(self.pid, signal);
+        }
+    }
+
+    /// The end of the worker's input. A socket is closed whole: nothing comes from it any more.
+    pub fn close_input(&mut self) {
+        self.input = None;
+        if self.channel == Channel::NodeIpc {
+            self.output = None;
+        }
+    }
+
+    /// Larger pipes for large jobs: fewer hand-overs. Not being allowed to is no error.
+    pub fn widen(fd: &OwnedFd) {
+        #[cfg(target_os = "linux")]
+        {
+            /// The largest that a process without privileges may ask for by default.
+            const WIDE: usize = 1 << 20;
+            let _ = rustix::pipe::fcntl_setpipe_size(fd, WIDE);
+        }
+    }
+
+    /// Resident memory in bytes, where /proc tells.
+    pub fn memory(&self) -> Option<usize> {
+        let statm = std::fs::read_to_string(format!("/proc/{}/statm", self.pid.as_raw_nonzero())).ok()?;
+        let pages: usize = statm.split_ascii_whitespace().nth(1)?.parse().ok()?;
+        Some(pages * rustix::param::page_size())
+    }
+
+    pub fn id(&self) -> i32 {
+        self.pid.as_raw_nonzero().get()
+    }
+
+    /// Kills what is left of the group, reaps the worker and closes its pipes. One that cannot be killed is
+    /// left to the system.
+    pub fn bury(mut self) {
+        self.signal(libc::SIGKILL);
+        // Fails only if it was reaped already, and nobody else does that.
+        let _ = self.child.try_wait();
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn exit_descriptor(pid: Pid) -> Option<OwnedFd> {
+    rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).ok()
+}
+
+#[cfg(not(target_os = "linux"))]
+fn exit_descriptor(_: Pid) -> Option<OwnedFd> {
+    None
+}
+
+/// `sh` moves the descriptors and becomes the program: no extra process stays, and nothing unsafe is needed.
+fn through_shell(redirections: &str, program: &OsStr) -> Command {
+    let mut command = Command::new("/bin/sh");
+    command.arg("-c").arg(format!("exec \"$0\" \"$@\" {redirections}")).arg(program);
+    command
+}
+
+/// Finds the program as `execvp` would, so that one that is missing is told before anything is started.
+/// `search` is the PATH.
+pub fn find_program(program: &OsStr, search: Option<OsString>) -> Result<PathBuf> {
+    let name = Path::new(program).display();
+    if program.is_empty() {
+        return Err(Error::pool("cannot start a worker: the program's name is empty"));
+    }
+    let check = |path: &Path| -> std::result::Result<(), String> {
+        let metadata = std::fs::metadata(path).map_err(|error| crate::error::reason(&error))?;
+        if metadata.is_dir() {
+            return Err("it is a directory".to_owned());
+        }
+        rustix::fs::access(path, rustix::fs::Access::EXEC_OK).map_err(|_| "it is not executable".to_owned())
+    };
+    if program.as_encoded_bytes().contains(&b'/') {
+        let path = PathBuf::from(program);
+        return match check(&path) {
+            Ok(()) => Ok(path),
+            Err(reason) => {
+                let error = Error::pool(format!("cannot start a worker: {name}: {reason}"));
+                Err(if reason == "it is not executable" {
+                    error.hint(format!("chmod +x {name}, or name its interpreter"))
+                } else {
+                    error
+                })
+            }
+        };
+    }
+    // The default that execvp uses when there is no PATH.
+    let search = search.unwrap_or_else(|| OsString::from("/bin:/usr/bin"));
+    let mut refused = None;
+    for folder in std::env::split_paths(&search) {
+        let path = folder.join(program);
+        match check(&path) {
+            Ok(()) => return Ok(path),
+            Err(reason) if path.exists() => refused = refused.or(Some((path, reason))),
+            Err(_) => {}
+        }
+    }
+    if let Some((path, reason)) = refused {
+        return Err(Error::pool(format!("cannot start a worker: {}: {reason}", path.display())));
+    }
+    let error = Error::pool(format!("cannot start a worker: {name}: no such program in PATH"));
+    Err(if Path::new(program).exists() {
+        error.hint(format!("for the file in this directory, say ./{name}"))
+    } else {
+        error
+    })
+}

@@ -1,0 +1,78 @@
+//! What goes over a worker's pipes: pure codecs between jobs and bytes, and between lines and replies.
+//!
+//! A codec sees one whole line at a time; framing, matching a reply to its job and judging a broken protocol
+//! belong to the session. The wire itself is described in man/forkpool-worker.7.
+
+mod json;
+mod lines;
+mod node_ipc;
+
+use bytes::Bytes;
+
+use crate::job::Job;
+use crate::pool::policies::RetryAdvice;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    /// One JSON text per line each way, matched by id.
+    Json,
+    /// A line in, a line out, matched by position.
+    Lines,
+    /// Node's `child_process.fork` channel, matched by position.
+    NodeIpc,
+}
+
+/// One line from a worker.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Reply {
+    /// The job it belongs to; `None` where the protocol has no ids, or the line concerns no job.
+    pub id: Option<u64>,
+    pub body: Body,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Body {
+    /// The result, as JSON text.
+    Ok(Bytes),
+    /// The handler's own error, as a JSON object with at least `name` and `message`.
+    Error {
+        error: Bytes,
+        advice: RetryAdvice,
+    },
+    Progress(Bytes),
+    Ready,
+    /// The worker asks to be replaced once its jobs are answered.
+    Recycle,
+    /// The worker cannot work at all, and a new one could not either: the error says why.
+    Fatal(Bytes),
+    /// Not meant for us.
+    Noise,
+}
+
+impl Protocol {
+    pub fn has_ids(self) -> bool {
+        self == Protocol::Json
+    }
+
+    /// Appends the line that gives `job` to a worker. The reason why it cannot be sent makes it `bad_input`;
+    /// nothing has been appended then. `attempt` counts from 1.
+    pub fn encode(self, job: &Job, attempt: u32, out: &mut Vec<u8>) -> Result<(), String> {
+        match self {
+            Protocol::Json => {
+                json::encode(job, attempt, out);
+                Ok(())
+            }
+            Protocol::Lines => lines::encode(job, out),
+            Protocol::NodeIpc => node_ipc::encode(job, out),
+        }
+    }
+
+    /// Reads one line, without its line end. `Err` says what is wrong with it.
+    pub fn decode(self, line: &Bytes) -> Result<Reply, String> {
+        match self {
+            Protocol::Json => json::decode(line),
+            Protocol::Lines => lines::decode(line),
+            Protocol::NodeIpc => node_ipc::decode(line),
+        }
+    }
+}

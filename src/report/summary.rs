@@ -1,0 +1,147 @@
+//! How the run went: one line for people, one JSON object for machines.
+
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
+use std::path::Path;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::counters::Counters;
+use super::text::{count, counted, rate, seconds};
+use crate::job::Status;
+
+pub struct Summary<'a> {
+    pub counters: &'a Counters,
+    pub elapsed: Duration,
+    /// Why the run was stopped, if it was.
+    pub stopped: Option<String>,
+    /// All of the input was read.
+    pub complete: bool,
+    /// Lines of the input that were not read, if anybody knows.
+    pub unread: Option<u64>,
+    pub exit_status: i32,
+}
+
+impl Summary<'_> {
+    fn per_second(&self) -> f64 {
+        self.counters.done() as f64 / self.elapsed.as_secs_f64().max(1e-9)
+    }
+
+    /// `1,219 jobs in 2.31 s (528/s): 1,207 ok, 12 failed (10 error, 2 timeout); 1 restart`
+    pub fn line(&self) -> String {
+        let counters = self.counters;
+        let done = counters.done();
+        let mut line = format!("{} in {}", counted(done, "job"), seconds(self.elapsed.as_secs_f64()));
+        if done > 0 {
+            // Writing to a String cannot fail, here and below.
+            let _ = write!(line, " ({})", rate(self.per_second()));
+        }
+        let _ = write!(line, ": {} ok", count(counters.get(Status::Ok)));
+        let failed = counters.failed();
+        if failed > 0 {
+            let kinds = Status::ALL.into_iter().filter(|&status| status != Status::Ok && counters.get(status) > 0);
+            let kinds: Vec<String> =
+                kinds.map(|status| format!("{} {}", count(counters.get(status)), status.name())).collect();
+            let _ = write!(line, ", {} failed ({})", count(failed), kinds.join(", "));
+        }
+        let load = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
+        for (number, words) in
+            [(load(&counters.resumed), " from the journal"), (load(&counters.retried_ok), " passed on retry")]
+        {
+            if number > 0 {
+                let _ = write!(line, "; {}{words}", count(number));
+            }
+        }
+        for (number, noun) in [(load(&counters.restarts), "restart"), (load(&counters.recycled), "recycled worker")] {
+            if number > 0 {
+                let _ = write!(line, "; {}", counted(number, noun));
+            }
+        }
+        if let Some(why) = &self.stopped {
+            let _ = write!(line, "; {why}");
+        }
+        if !self.complete {
+            match self.unread {
+                Some(lines) => {
+                    let _ = write!(line, "; {} of input not read", counted(lines, "line"));
+                }
+                None => line.push_str("; the rest of the input was not read"),
+            }
+        }
+        line
+    }
+
+    /// Writes the JSON object, whole or not at all.
+    pub fn write_file(&self, path: &Path) -> io::Result<()> {
+        #[derive(serde::Serialize)]
+        struct Json<'a> {
+            jobs: u64,
+            ok: u64,
+            failed: u64,
+            by_status: serde_json::Map<String, serde_json::Value>,
+            seconds: f64,
+            jobs_per_second: f64,
+            passed_on_retry: u64,
+            resumed: u64,
+            restarts: u64,
+            recycled: u64,
+            stopped: Option<&'a str>,
+            input_complete: bool,
+            lines_not_read: Option<u64>,
+            exit_status: i32,
+        }
+        let counters = self.counters;
+        let by_status = Status::ALL.into_iter().map(|status| (status.name().to_owned(), counters.get(status).into()));
+        let json = Json {
+            jobs: counters.done(),
+            ok: counters.get(Status::Ok),
+            failed: counters.failed(),
+            by_status: by_status.collect(),
+            seconds: self.elapsed.as_secs_f64(),
+            jobs_per_second: self.per_second(),
+            passed_on_retry: counters.retried_ok.load(Ordering::Relaxed),
+            resumed: counters.resumed.load(Ordering::Relaxed),
+            restarts: counters.restarts.load(Ordering::Relaxed),
+            recycled: counters.recycled.load(Ordering::Relaxed),
+            stopped: self.stopped.as_deref(),
+            input_complete: self.complete,
+            lines_not_read: self.unread,
+            exit_status: self.exit_status,
+        };
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let mut file = tempfile::NamedTempFile::new_in(folder)?;
+        serde_json::to_writer_pretty(&mut file, &json)?;
+        file.write_all(b"\n")?;
+        file.persist(path)?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(counters: &Counters, stopped: Option<&str>, complete: bool, unread: Option<u64>) -> String {
+        let stopped = stopped.map(str::to_owned);
+        let elapsed = Duration::from_secs(2);
+        Summary { counters, elapsed, stopped, complete, unread, exit_status: 1 }.line()
+    }
+
+    #[test]
+    fn the_summary_says_what_happened_and_nothing_else() {
+        let counters = Counters::default();
+        assert_eq!(line(&counters, None, true, None), "0 jobs in 2.00 s: 0 ok");
+        counters.ended(Status::Ok).store(1207, Ordering::Relaxed);
+        assert_eq!(line(&counters, None, true, None), "1,207 jobs in 2.00 s (604/s): 1,207 ok");
+        counters.ended(Status::Error).store(10, Ordering::Relaxed);
+        counters.ended(Status::Timeout).store(2, Ordering::Relaxed);
+        counters.restarts.store(1, Ordering::Relaxed);
+        counters.retried_ok.store(3, Ordering::Relaxed);
+        assert_eq!(
+            line(&counters, Some("interrupted (SIGINT)"), false, None),
+            "1,219 jobs in 2.00 s (610/s): 1,207 ok, 12 failed (10 error, 2 timeout); 3 passed on retry; 1 restart; \
+             interrupted (SIGINT); the rest of the input was not read"
+        );
+        assert!(line(&counters, None, false, Some(1)).ends_with("; 1 line of input not read"));
+    }
+}

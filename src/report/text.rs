@@ -1,0 +1,90 @@
+//! Text for people: foreign bytes made harmless, numbers with separators, seconds in words.
+
+use std::borrow::Cow;
+
+/// Control characters, and those that reorder text, shown as escapes (CWE-150); tab and line feed stay.
+pub fn escape(text: &str) -> Cow<'_, str> {
+    let harmless = |c: char| !(c.is_control() || is_bidi(c)) || c == '\t' || c == '\n';
+    if text.chars().all(harmless) {
+        return Cow::Borrowed(text);
+    }
+    let mut escaped = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        match c {
+            _ if harmless(c) => escaped.push(c),
+            '\0'..='\x7f' => escaped.push_str(&format!("\\x{:02x}", c as u32)),
+            _ => escaped.push_str(&format!("\\u{{{:x}}}", c as u32)),
+        }
+    }
+    Cow::Owned(escaped)
+}
+
+fn is_bidi(c: char) -> bool {
+    matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// As `escape`; what is not UTF-8 is shown byte by byte.
+pub fn escape_bytes(bytes: &[u8]) -> String {
+    let mut escaped = String::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        escaped.push_str(&escape(chunk.valid()));
+        for byte in chunk.invalid() {
+            escaped.push_str(&format!("\\x{byte:02x}"));
+        }
+    }
+    escaped
+}
+
+/// `1,234,567`
+pub fn count(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// `1,219 jobs`, `1 job`
+pub fn counted(number: u64, noun: &str) -> String {
+    format!("{} {noun}{}", count(number), if number == 1 { "" } else { "s" })
+}
+
+/// A time in the unit that fits: `0.31 s`, `12 s`, `3 min 5 s`, `2 h 10 min`.
+pub fn seconds(seconds: f64) -> String {
+    let whole = seconds.round() as u64;
+    match whole {
+        _ if seconds < 9.95 => format!("{seconds:.2} s"),
+        0..120 => format!("{whole} s"),
+        120..7200 => format!("{} min {} s", whole / 60, whole % 60),
+        _ => format!("{} h {} min", whole / 3600, whole % 3600 / 60),
+    }
+}
+
+/// Jobs per second, with a digit after the point while there are few.
+pub fn rate(per_second: f64) -> String {
+    if per_second < 10.0 { format!("{per_second:.1}/s") } else { format!("{}/s", count(per_second.round() as u64)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn foreign_text_is_harmless() {
+        assert_eq!(escape("a\tb é ✓"), "a\tb é ✓");
+        assert_eq!(escape("\x1b[31m\r\0\u{9b}\u{202e}"), "\\x1b[31m\\x0d\\x00\\u{9b}\\u{202e}");
+        assert_eq!(escape_bytes(b"a\xffb\x1b"), "a\\xffb\\x1b");
+    }
+
+    #[test]
+    fn numbers_are_easy_to_read() {
+        assert_eq!([0, 999, 1000, 1_234_567].map(count), ["0", "999", "1,000", "1,234,567"]);
+        assert_eq!([0.314, 12.4, 185.0, 7800.0].map(seconds), ["0.31 s", "12 s", "3 min 5 s", "2 h 10 min"]);
+        assert_eq!([0.5, 9.99, 10.2, 12_345.6].map(rate), ["0.5/s", "10.0/s", "10/s", "12,346/s"]);
+        assert_eq!((counted(1, "job"), counted(2, "job")), ("1 job".to_owned(), "2 jobs".to_owned()));
+    }
+}

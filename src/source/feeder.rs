@@ -1,0 +1,165 @@
+//! The source's thread: takes frames from the readers, numbers them as their permits allow, and feeds the pool.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use bytes::Bytes;
+use crossbeam_channel::Sender;
+
+use super::{Frame, Frames, More};
+use crate::cancel::{Bell, Cancel};
+use crate::cli::duration;
+use crate::error::Error;
+use crate::job::{self, Extra, Job, JobError, Outcome, Status};
+use crate::pool::queue::Queue;
+use crate::pool::{InputEnd, Message};
+use crate::report::counters::Counters;
+
+/// Where jobs go, and what holds them back.
+pub struct Feed {
+    pub jobs: Sender<Vec<Job>>,
+    pub messages: Sender<Message>,
+    pub queue: Arc<Queue>,
+    pub cancel: Arc<Cancel>,
+    pub counters: Arc<Counters>,
+    /// The job's field that holds its own time limit.
+    pub timeout_field: Option<String>,
+}
+
+/// Jobs travel in pieces of at most this many: enough to make a hand-over cheap, few enough that the first of
+/// them do not wait for the last.
+const PIECE: usize = 128;
+
+impl Feed {
+    /// Reads all inputs to their end, or to where the run is stopped.
+    pub fn run(self, readers: Vec<(String, Box<dyn Frames>)>) {
+        let mut feeder = Feeder { number: 0, bell: None, feed: self };
+        let (complete, error) = match feeder.feed_all(readers) {
+            Ok(complete) => (complete, None),
+            Err(error) => (false, Some(error)),
+        };
+        let Feeder { number, feed, .. } = feeder;
+        feed.queue.source_ended();
+        // The collector is gone only when the run has ended.
+        let _ = feed.messages.send(Message::InputEnded(InputEnd { jobs: number, complete, error }));
+    }
+}
+
+struct Feeder {
+    /// Of the last job read.
+    number: u64,
+    bell: Option<Bell>,
+    feed: Feed,
+}
+
+impl Feeder {
+    /// Whether all of the input has been read.
+    fn feed_all(&mut self, readers: Vec<(String, Box<dyn Frames>)>) -> Result<bool, Error> {
+        let bell = self.feed.cancel.bell().map_err(|error| Error::io(crate::error::reason(&error)))?;
+        self.bell = Some(bell);
+        let several = readers.len() > 1;
+        let mut frames = Vec::new();
+        for (name, mut reader) in readers {
+            let place = if several { format!("{name}: ") } else { String::new() };
+            loop {
+                let more = reader.read(&mut frames);
+                // What came before an error is read all the same.
+                if !self.number_and_offer(&mut frames, &place) {
+                    return Ok(false);
+                }
+                match more? {
+                    More::Frames => {}
+                    More::End => break,
+                    More::Stopped => return Ok(false),
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    /// Reads the frames as their permits come. Returns false if the run is being stopped.
+    fn number_and_offer(&mut self, frames: &mut Vec<Frame>, place: &str) -> bool {
+        let bell = self.bell.clone().expect("feed_all has made it");
+        let mut waiting = frames.drain(..).peekable();
+        let mut left = waiting.len();
+        let mut sizes = Vec::new();
+        let mut piece: Vec<Frame> = Vec::with_capacity(PIECE.min(left));
+        while left > 0 {
+            while piece.len() < PIECE
+                && let Some(frame) = waiting.next()
+            {
+                piece.push(frame);
+            }
+            while !piece.is_empty() {
+                sizes.clear();
+                sizes.extend(piece.iter().map(|frame| frame.data.as_ref().map_or(0, Bytes::len)));
+                let granted = self.feed.queue.permits.take(&mut sizes.iter().copied(), &self.feed.cancel, &bell);
+                if granted == 0 {
+                    return false;
+                }
+                left -= granted;
+                let granted = piece.drain(..granted);
+                offer(&self.feed, &mut self.number, granted, place);
+            }
+        }
+        true
+    }
+}
+
+fn offer(feed: &Feed, number: &mut u64, frames: impl ExactSizeIterator<Item = Frame>, place: &str) {
+    let count = frames.len();
+    let mut jobs = Vec::with_capacity(count);
+    let mut bad = Vec::new();
+    let mut bytes = 0;
+    for frame in frames {
+        *number += 1;
+        let extra = frame.raw.map(|raw| Box::new(Extra { raw: Some(raw), ..Extra::default() }));
+        let (number, line) = (*number, frame.line);
+        let refuse = |data: Bytes, extra, reason: &str| {
+            let error = JobError::bad_input(format!("{place}line {line}: {reason}")).with("line", line);
+            Outcome::unrun(Job { number, line, data, extra }, Status::BadInput, &error)
+        };
+        match frame.data {
+            Err(reason) => bad.push(refuse(Bytes::new(), extra, &reason)),
+            Ok(data) => match own_timeout(&data, feed.timeout_field.as_deref()) {
+                Err(reason) => {
+                    bytes += data.len();
+                    bad.push(refuse(data, extra, &reason));
+                }
+                Ok(None) => jobs.push(Job { number, line, data, extra }),
+                Ok(timeout) => {
+                    let mut extra = extra.unwrap_or_default();
+                    extra.timeout = timeout;
+                    jobs.push(Job { number, line, data, extra: Some(extra) });
+                }
+            },
+        }
+    }
+    feed.counters.read.fetch_add(count as u64, Ordering::Relaxed);
+    if bytes > 0 {
+        feed.queue.permits.return_bytes(bytes);
+    }
+    if !bad.is_empty() {
+        // The collector is gone only when the run has ended.
+        let _ = feed.messages.send(Message::Outcomes(bad));
+    }
+    let offered = jobs.len();
+    // The slots live as long as there may be jobs.
+    if offered > 0 && feed.jobs.send(jobs).is_ok() {
+        feed.queue.offered(offered);
+    }
+}
+
+/// The time limit that a job brings along: a number of seconds, or a text such as `500ms`.
+fn own_timeout(data: &[u8], field: Option<&str>) -> Result<Option<Duration>, String> {
+    let Some(field) = field else { return Ok(None) };
+    let Some(raw) = job::field(data, field) else { return Ok(None) };
+    let text: String = serde_json::from_str(raw.get()).unwrap_or_else(|_| raw.get().to_owned());
+    match duration(&text) {
+        // An empty cell of a table, and null, are no limit.
+        _ if text.is_empty() || text == "null" => Ok(None),
+        Ok(limit) if !limit.is_zero() => Ok(Some(limit)),
+        _ => Err(format!("its {field} is no time limit: {}", raw.get())),
+    }
+}

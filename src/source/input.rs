@@ -1,0 +1,307 @@
+//! The bytes of one input: a file or stdin, decompressed, without a byte-order mark.
+//!
+//! Every wait for input is a wait for a stop of the run as well. What has arrived is handed on at once, so the
+//! first job runs before the input has ended.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rustix::event::{PollFd, PollFlags};
+use rustix::fs::FileType;
+use rustix::io::Errno;
+
+use crate::cancel::{Bell, Cancel, Level};
+use crate::config::{Compression, InputFile};
+use crate::error::{Error, Result, reason};
+use crate::sys;
+
+pub struct Input {
+    name: String,
+    bytes: Kind,
+    /// The byte-order mark has been looked for.
+    begun: bool,
+}
+
+enum Kind {
+    Plain(Descriptor),
+    Decoded(Box<dyn Read + Send>),
+}
+
+/// What a read came back with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Got {
+    Bytes,
+    End,
+    /// The run is being stopped.
+    Stopped,
+}
+
+/// One read takes this much at most: enough to make the call's own cost vanish.
+const READ: usize = 256 * 1024;
+
+/// What an input needs of the run.
+#[derive(Clone)]
+pub struct Context {
+    pub cancel: Arc<Cancel>,
+    pub bell: Bell,
+    /// Bytes read, before decompression, over all inputs.
+    pub counter: Arc<AtomicU64>,
+}
+
+/// Opens a file, or stdin. Nothing is read.
+pub fn open(file: &InputFile) -> Result<OwnedFd> {
+    let name = file.name();
+    let refused = |error: io::Error| Error::refused(format!("cannot read {name}: {}", reason(&error)));
+    let fd = match &file.path {
+        Some(path) => OwnedFd::from(File::open(path).map_err(refused)?),
+        None if sys::was_closed(0) => {
+            return Err(Error::refused("stdin is closed: there is nothing to read jobs from"));
+        }
+        None => io::stdin().as_fd().try_clone_to_owned().map_err(refused)?,
+    };
+    let stat = rustix::fs::fstat(&fd).map_err(|error| refused(error.into()))?;
+    if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
+        return Err(Error::refused(format!("cannot read {name}: it is a directory")));
+    }
+    Ok(fd)
+}
+
+/// The size of a regular file, in bytes.
+pub fn size(fd: &OwnedFd) -> Option<u64> {
+    let stat = rustix::fs::fstat(fd).ok()?;
+    let regular = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
+    regular.then(|| u64::try_from(stat.st_size).unwrap_or(0))
+}
+
+impl Input {
+    pub fn new(file: &InputFile, fd: OwnedFd, context: Context) -> Input {
+        let descriptor = Descriptor { waits: size(&fd).is_none(), fd, context };
+        let bytes = match file.compression {
+            Compression::None => Kind::Plain(descriptor),
+            Compression::Gzip => Kind::Decoded(Box::new(flate2::read::MultiGzDecoder::new(descriptor))),
+            Compression::Zstd => Kind::Decoded(Box::new(Zstd::new(descriptor))),
+        };
+        Input { name: file.name(), bytes, begun: false }
+    }
+
+    /// An input that is in memory already, piece by piece.
+    #[cfg(test)]
+    pub fn of(pieces: Vec<Vec<u8>>) -> Input {
+        struct Pieces(std::collections::VecDeque<Vec<u8>>);
+        impl Read for Pieces {
+            fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+                let Some(mut piece) = self.0.pop_front() else { return Ok(0) };
+                let length = piece.len().min(into.len());
+                into[..length].copy_from_slice(&piece[..length]);
+                if piece.len() > length {
+                    self.0.push_front(piece.split_off(length));
+                }
+                Ok(length)
+            }
+        }
+        let pieces = pieces.into_iter().filter(|piece| !piece.is_empty()).collect();
+        Input { name: "test".to_owned(), bytes: Kind::Decoded(Box::new(Pieces(pieces))), begun: false }
+    }
+
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Appends what has arrived; waits only while there is nothing.
+    pub fn read(&mut self, into: &mut Vec<u8>) -> Result<Got> {
+        if self.begun {
+            return self.read_some(into);
+        }
+        self.begun = true;
+        let start = into.len();
+        // A mark is at most three bytes, which may come one by one.
+        let mut got = Got::Bytes;
+        while got == Got::Bytes && into.len() - start < 3 {
+            got = self.read_some(into)?;
+            if !matches!(into.get(start), Some(0xef | 0xfe | 0xff)) {
+                break;
+            }
+        }
+        let head = &into[start..];
+        if head.starts_with(&[0xff, 0xfe]) || head.starts_with(&[0xfe, 0xff]) {
+            let error = Error::refused(format!("{} is UTF-16, not UTF-8", self.name));
+            return Err(error.hint(format!("iconv -f UTF-16 -t UTF-8 {}", self.name)));
+        }
+        if head.starts_with(b"\xef\xbb\xbf") {
+            into.drain(start..start + 3);
+        }
+        match got {
+            Got::Stopped => Ok(Got::Stopped),
+            _ if into.len() > start => Ok(Got::Bytes),
+            Got::End => Ok(Got::End),
+            Got::Bytes => self.read_some(into),
+        }
+    }
+
+    fn read_some(&mut self, into: &mut Vec<u8>) -> Result<Got> {
+        let read = match &mut self.bytes {
+            Kind::Plain(descriptor) => {
+                if into.capacity() - into.len() < READ / 4 {
+                    into.reserve(into.len().max(READ));
+                }
+                descriptor.read_into(into)
+            }
+            Kind::Decoded(decoder) => {
+                let start = into.len();
+                into.resize(start + READ, 0);
+                let read = decoder.read(&mut into[start..]);
+                into.truncate(start + *read.as_ref().unwrap_or(&0));
+                read
+            }
+        };
+        match read {
+            Ok(0) => Ok(Got::End),
+            Ok(_) => Ok(Got::Bytes),
+            Err(error) if is_stop(&error) => Ok(Got::Stopped),
+            Err(error) => Err(Error::io(format!("cannot read {}: {}", self.name, reason(&error)))),
+        }
+    }
+}
+
+/// A descriptor that is waited for together with a stop.
+struct Descriptor {
+    fd: OwnedFd,
+    /// Reading it may take for ever; a regular file is there.
+    waits: bool,
+    context: Context,
+}
+
+/// Travels as an error through decoders that know nothing of it.
+#[derive(Debug)]
+struct Stop;
+
+impl std::fmt::Display for Stop {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("stopped")
+    }
+}
+
+impl std::error::Error for Stop {}
+
+fn is_stop(error: &io::Error) -> bool {
+    let mut inner: Option<&(dyn std::error::Error + 'static)> = error.get_ref().map(|error| error as _);
+    while let Some(error) = inner {
+        if error.is::<Stop>() {
+            return true;
+        }
+        inner = match error.downcast_ref::<io::Error>() {
+            Some(error) => error.get_ref().map(|error| error as _),
+            None => error.source(),
+        };
+    }
+    false
+}
+
+impl Descriptor {
+    fn wait(&self) -> io::Result<()> {
+        loop {
+            if self.context.cancel.level() >= Level::Drain {
+                return Err(io::Error::other(Stop));
+            }
+            if !self.waits {
+                return Ok(());
+            }
+            let mut fds =
+                [PollFd::new(&self.fd, PollFlags::IN), PollFd::from_borrowed_fd(self.context.bell.fd(), PollFlags::IN)];
+            match rustix::event::poll(&mut fds, None) {
+                Ok(_) if !fds[0].revents().is_empty() => return Ok(()),
+                Ok(_) => self.context.bell.hush(),
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    fn read_with(&self, mut read: impl FnMut(&OwnedFd) -> rustix::io::Result<usize>) -> io::Result<usize> {
+        loop {
+            self.wait()?;
+            match read(&self.fd) {
+                Ok(bytes) => {
+                    self.context.counter.fetch_add(bytes as u64, Ordering::Relaxed);
+                    return Ok(bytes);
+                }
+                // Somebody else has taken the bytes, or the call was interrupted: wait again.
+                Err(Errno::INTR | Errno::AGAIN) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    fn read_into(&self, into: &mut Vec<u8>) -> io::Result<usize> {
+        self.read_with(|fd| rustix::io::read(fd, rustix::buffer::spare_capacity(into)))
+    }
+}
+
+impl Read for Descriptor {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        self.read_with(|fd| rustix::io::read(fd, &mut *into))
+    }
+}
+
+/// Zstandard frames one after the other, which is what a `.zst` file may be (RFC 8878, section 3).
+struct Zstd {
+    state: ZstdState,
+}
+
+enum ZstdState {
+    Between(BufReader<Descriptor>),
+    Inside(Box<ruzstd::decoding::StreamingDecoder<BufReader<Descriptor>, ruzstd::decoding::FrameDecoder>>),
+    Broken,
+}
+
+impl Zstd {
+    fn new(descriptor: Descriptor) -> Zstd {
+        Zstd { state: ZstdState::Between(BufReader::new(descriptor)) }
+    }
+}
+
+impl Read for Zstd {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        loop {
+            self.state = match std::mem::replace(&mut self.state, ZstdState::Broken) {
+                ZstdState::Between(mut reader) => {
+                    if reader.fill_buf()?.is_empty() {
+                        self.state = ZstdState::Between(reader);
+                        return Ok(0);
+                    }
+                    if skip_frame(&mut reader)? {
+                        ZstdState::Between(reader)
+                    } else {
+                        let decoder = ruzstd::decoding::StreamingDecoder::new(reader).map_err(io::Error::other)?;
+                        ZstdState::Inside(Box::new(decoder))
+                    }
+                }
+                ZstdState::Inside(mut decoder) => match decoder.read(into)? {
+                    0 => ZstdState::Between(decoder.into_inner()),
+                    bytes => {
+                        self.state = ZstdState::Inside(decoder);
+                        return Ok(bytes);
+                    }
+                },
+                ZstdState::Broken => return Err(io::Error::other("the file is damaged")),
+            };
+        }
+    }
+}
+
+/// Skips a frame that holds no data: magic 0x184D2A5?, a length of four bytes, and as many bytes.
+fn skip_frame(reader: &mut BufReader<Descriptor>) -> io::Result<bool> {
+    let head = reader.fill_buf()?;
+    if head.len() < 4 || head[0] & 0xf0 != 0x50 || head[1..4] != [0x2a, 0x4d, 0x18] {
+        return Ok(false);
+    }
+    reader.consume(4);
+    let mut length = [0; 4];
+    reader.read_exact(&mut length)?;
+    let length = u64::from(u32::from_le_bytes(length));
+    let skipped = io::copy(&mut reader.take(length), &mut io::sink())?;
+    if skipped < length { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(true) }
+}

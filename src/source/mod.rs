@@ -1,0 +1,115 @@
+//! Where jobs come from: one thread reads the input, splits it into frames, numbers them and feeds the pool.
+//!
+//! A job is *read* when it has its number and its permit; what lies in a buffer is not read yet. A frame that
+//! is no job becomes a `bad_input` outcome in its place. The thread is never joined: it may sit in a read.
+
+mod by_line;
+mod csv;
+mod feeder;
+mod input;
+mod lines;
+mod ndjson;
+
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, OnceLock};
+
+use bytes::Bytes;
+
+use crate::config::{Format, InputSettings};
+use crate::error::Result;
+
+use by_line::ByLine;
+use csv::CsvFrames;
+use input::Input;
+
+pub use csv::Header;
+pub use feeder::Feed;
+pub use input::Context;
+
+/// One piece of input: a job, or what stands in a job's place and is none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Frame {
+    /// The line of its file where the frame begins, from 1.
+    pub line: u64,
+    /// The job as one JSON text, or why there is none (`expected 3 fields, found 2`).
+    pub data: std::result::Result<Bytes, String>,
+    /// The input's own bytes without the line end, where they differ from `data` and are wanted
+    /// (`keep_raw`), and always, cut to a few KiB, for a frame that is no job.
+    pub raw: Option<Bytes>,
+}
+
+/// What a call of [`Frames::read`] came back with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum More {
+    /// At least one frame was appended.
+    Frames,
+    /// The input has ended; nothing was appended.
+    End,
+    /// The run is being stopped; the rest of the input is not read.
+    Stopped,
+}
+
+/// Splits one input file into frames.
+pub trait Frames: Send {
+    /// Appends the frames that can be had without waiting for more input; waits only while there is none.
+    fn read(&mut self, frames: &mut Vec<Frame>) -> Result<More>;
+}
+
+/// All inputs of a run, opened; nothing is read yet but the headers of tables that are files.
+pub struct Source {
+    readers: Vec<(String, Box<dyn Frames>)>,
+    /// The table's header, once it is known.
+    pub header: Arc<OnceLock<Header>>,
+    /// All bytes of the inputs, if all are files.
+    pub size: Option<u64>,
+}
+
+/// Opens every input, so that one that cannot be read is refused before anything is run.
+pub fn open_files(settings: &InputSettings) -> Result<Vec<OwnedFd>> {
+    settings.files.iter().map(input::open).collect()
+}
+
+impl Source {
+    /// `files` as `open_files` returned them.
+    pub fn new(settings: &InputSettings, files: Vec<OwnedFd>, context: &Context) -> Result<Source> {
+        let header = Arc::new(OnceLock::new());
+        let size = files.iter().map(input::size).sum();
+        let mut readers: Vec<(String, Box<dyn Frames>)> = Vec::with_capacity(files.len());
+        for (file, fd) in settings.files.iter().zip(files) {
+            let is_there = input::size(&fd).is_some();
+            let input = Input::new(file, fd, context.clone());
+            let reader: Box<dyn Frames> = match file.format {
+                Format::Ndjson => Box::new(ByLine::new(input, settings, ndjson::frame)),
+                Format::Lines => Box::new(ByLine::new(input, settings, lines::frame)),
+                Format::Csv | Format::Tsv => {
+                    let mut table = CsvFrames::new(input, settings, file.format, Arc::clone(&header));
+                    if is_there {
+                        table.read_header()?;
+                    }
+                    Box::new(table)
+                }
+            };
+            readers.push((file.name(), reader));
+        }
+        Ok(Source { readers, header, size })
+    }
+
+    /// Feeds the pool until the inputs end or the run is stopped: the body of the source's thread.
+    pub fn run(self, feed: Feed) {
+        feed.run(self.readers);
+    }
+
+    /// How many jobs there are, and how many of them are none: reads all of it.
+    pub fn count(self) -> Result<(u64, u64)> {
+        let (mut jobs, mut bad) = (0, 0);
+        let mut frames = Vec::new();
+        for (_, mut reader) in self.readers {
+            while reader.read(&mut frames)? == More::Frames {
+                for frame in frames.drain(..) {
+                    *(if frame.data.is_ok() { &mut jobs } else { &mut bad }) += 1;
+                }
+            }
+        }
+        Ok((jobs, bad))
+    }
+}
