@@ -1,0 +1,15 @@
+//! The command line: what is refused, what is shown, what the exit status says.
+
+mod support;
+
+use support::forkpool;
+
+#[test]
+fn every_job_has_its_record_in_input_order() {
+    let names: String = (1..=1000).map(|number| format!("{{\"n\":{number}}}\n")).collect();
+    let ended = forkpool(["-j", "2", "--protocol", "lines", "--to", "ndjson", "--", "sed", "-u", "s/n/m/"]);
+    let ended = ended.stdin(names).end().check_status(0);
+    let records = ended.records();
+    assert_eq!(records.len(), 1000);
+    assert_eq!(records[999]["data"], "{\"m\":1000}");
+}

@@ -1,0 +1,3 @@
+//! A hostile worker, scripted by its jobs.
+
+fn main() {}
