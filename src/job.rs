@@ -106,6 +106,11 @@ pub struct Outcome {
 }
 
 impl Outcome {
+    /// Bytes that it keeps in memory, about.
+    pub fn size(&self) -> usize {
+        self.payload.len() + self.job.data.len()
+    }
+
     /// An outcome of a job that no worker has begun.
     pub fn unrun(job: Job, status: Status, error: &JobError) -> Outcome {
         Outcome { job, status, payload: error.to_json(), attempts: 0, worker: None, elapsed: Duration::ZERO }

@@ -105,6 +105,7 @@ impl Run {
 
     fn take(&mut self, outcomes: Vec<Outcome>) {
         self.collector.queue.permits.return_jobs(outcomes.len());
+        let bytes = outcomes.iter().map(Outcome::size).sum();
         for outcome in outcomes {
             self.ended += 1;
             self.count(&outcome);
@@ -123,6 +124,8 @@ impl Run {
             }
             self.write_ready();
         }
+        // Only now, since a write may have been waiting for its reader all the time.
+        self.collector.queue.received(bytes);
         let counters = &self.collector.counters;
         counters.waiting.store(self.collector.outputs.reorder.waiting(), Ordering::Relaxed);
         counters.waiting_for.store(self.collector.outputs.reorder.next(), Ordering::Relaxed);

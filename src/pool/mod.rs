@@ -71,12 +71,13 @@ impl Pool {
             Depth::Auto => AUTO_DEPTH_MAX,
             Depth::Fixed(depth) => depth,
         };
-        let permits = Permits::new(settings.window, settings.memory, settings.workers * ahead).map_err(starved)?;
+        let workers = settings.workers;
+        let permits = Permits::new(settings.window, settings.memory, workers * ahead, workers).map_err(starved)?;
         let mut bells = Vec::with_capacity(settings.workers);
         for _ in 0..settings.workers {
             bells.push(shared.cancel.bell().map_err(starved)?);
         }
-        let queue = Arc::new(Queue::new(jobs, permits, bells.clone()));
+        let queue = Arc::new(Queue::new(jobs, permits, bells.clone(), settings.memory / BACKLOG_SHARE));
         let mut threads = Vec::with_capacity(settings.workers);
         for (number, bell) in (0_u32..).zip(bells) {
             let slot = Slot {
@@ -125,6 +126,9 @@ pub fn guarded(
         body();
     })
 }
+
+/// Of `--memory`, for results that the collector has not come to: the most is for those that wait in order.
+const BACKLOG_SHARE: usize = 4;
 
 /// The threads' own frames are small, and there may be thousands of them.
 const STACK: usize = 512 * 1024;

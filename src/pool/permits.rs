@@ -11,6 +11,8 @@ use crate::cancel::{Bell, Cancel, Level};
 pub struct Permits {
     jobs: usize,
     bytes: usize,
+    /// So many jobs keep every worker busy; what is read beyond them is only read ahead.
+    busy: usize,
     /// The source is woken when no more than this is taken, so that it wakes once for many jobs.
     low: usize,
     state: Mutex<Taken>,
@@ -24,12 +26,16 @@ struct Taken {
     waiting: bool,
 }
 
+/// Reading ahead further than this gains nothing: it is a thousand pipes full.
+const AHEAD: usize = 16 << 20;
+
 impl Permits {
-    /// `jobs` and `bytes` at most; `busy` jobs keep the pool busy.
-    pub fn new(jobs: usize, bytes: usize, busy: usize) -> std::io::Result<Permits> {
+    /// `jobs` and `bytes` at most; `queued` jobs fill every worker's queue, of which there are `workers`.
+    pub fn new(jobs: usize, bytes: usize, queued: usize, workers: usize) -> std::io::Result<Permits> {
         // With a window that is small for the pool every permit counts at once.
-        let low = if jobs >= 4 * busy { jobs / 2 } else { jobs - 1 };
-        Ok(Permits { jobs, bytes, low, state: Mutex::default(), bell: Bell::new()? })
+        let low = if jobs >= 4 * queued { jobs / 2 } else { jobs - 1 };
+        // One that runs, and one to follow it at once.
+        Ok(Permits { jobs, bytes, busy: 2 * workers, low, state: Mutex::default(), bell: Bell::new()? })
     }
 
     /// Takes permits for the first of these jobs, given by their sizes, and says for how many: at least one,
@@ -42,8 +48,7 @@ impl Permits {
                 let mut taken = self.state.lock().expect("no thread panics while it holds this lock");
                 let mut count = 0;
                 while let Some(&size) = sizes.peek()
-                    && taken.jobs < self.jobs
-                    && (taken.bytes == 0 || taken.bytes + size <= self.bytes)
+                    && self.has_room(&taken, size)
                 {
                     taken.jobs += 1;
                     taken.bytes += size;
@@ -82,10 +87,41 @@ impl Permits {
         self.wake(&mut taken);
     }
 
+    fn has_room(&self, taken: &Taken, size: usize) -> bool {
+        let most = if taken.jobs < self.busy { self.bytes } else { self.bytes.min(AHEAD) };
+        taken.jobs < self.jobs && (taken.bytes == 0 || taken.bytes + size <= most)
+    }
+
     fn wake(&self, taken: &mut Taken) {
-        if taken.waiting && taken.jobs <= self.low && (taken.bytes == 0 || taken.bytes <= self.bytes / 2) {
+        let light = taken.bytes <= self.bytes.min(AHEAD) / 2 || taken.jobs < self.busy;
+        if taken.waiting && taken.jobs <= self.low && light {
             taken.waiting = false;
             self.bell.ring();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reading_ahead_is_bounded_and_busy_workers_are_not() {
+        let cancel = Cancel::new();
+        let bell = cancel.bell().unwrap();
+        let permits = Permits::new(100, 256 << 20, 8, 4).unwrap();
+        let take = |size: usize| permits.take(&mut std::iter::repeat_n(size, 50), &cancel, &bell);
+        assert_eq!(take(10 << 20), 8, "two large jobs a worker");
+        permits.return_jobs(8);
+        permits.return_bytes(80 << 20);
+        assert_eq!(take(1 << 20), 16, "16 MiB of smaller ones");
+    }
+
+    #[test]
+    fn a_job_larger_than_the_memory_is_let_through_alone() {
+        let cancel = Cancel::new();
+        let bell = cancel.bell().unwrap();
+        let permits = Permits::new(100, 1000, 8, 4).unwrap();
+        assert_eq!(permits.take(&mut [5000, 1].into_iter(), &cancel, &bell), 1);
     }
 }

@@ -23,7 +23,7 @@ use super::spawn::Process;
 use crate::cancel::{Bell, Cancel, Level, Reason};
 use crate::config::PoolSettings;
 use crate::error::{Error, reason};
-use crate::job::Outcome;
+use crate::job::{Outcome, Status};
 use crate::report::Reporter;
 use crate::report::counters::Counters;
 
@@ -104,8 +104,10 @@ impl Loop {
             }
             self.wait(hunger, now);
             // The time before the wait: whatever arrived before it has been read now, so it beats the
-            // deadlines that are judged by it.
-            self.session.tick(now);
+            // deadlines that are judged by it. While the run stands still nobody's time passes.
+            if self.paused_at.is_none() {
+                self.session.tick(now);
+            }
         }
     }
 
@@ -330,14 +332,22 @@ impl Loop {
     }
 
     fn send(&self, mut outcomes: Vec<Outcome>) {
-        let mut bytes = 0;
+        let (mut bytes, mut result_bytes) = (0, 0);
+        let mut replied = false;
         for outcome in &mut outcomes {
             bytes += outcome.job.data.len();
+            replied |= matches!(outcome.status, Status::Ok | Status::Error);
             if !self.slot.settings.keep_jobs {
                 outcome.job.data = Bytes::new();
             }
+            result_bytes += outcome.size();
+        }
+        if replied && self.slot.queue.failed_starts.load(Ordering::Relaxed) > 0 {
+            // The pool gets work done, also while one of its slots cannot start a worker.
+            self.slot.queue.failed_starts.store(0, Ordering::Relaxed);
         }
         self.slot.queue.permits.return_bytes(bytes);
+        self.slot.queue.sending(result_bytes);
         // The collector outlives the slots; if it has failed, the run is being aborted anyway.
         let _ = self.slot.outcomes.send(Message::Outcomes(outcomes));
     }
@@ -408,13 +418,17 @@ impl Loop {
     /// Sleeps until something happens, and reads what has arrived.
     fn wait(&mut self, hunger: Hunger, now: Instant) {
         let nap = self.session.nap();
-        let mut deadline = [self.session.deadline(), self.next_due].into_iter().flatten().min();
+        let mut deadline = [self.session.deadline(now), self.next_due].into_iter().flatten().min();
         if !nap.is_zero() {
             deadline = Some(deadline.map_or(now + nap, |at| at.min(now + nap)));
         }
         if !self.session.is_live() && self.started_before && hunger != Hunger::None {
             // A pause between starts that nobody needs to end: a job will ring.
             deadline = if self.slot.queue.expects_work() { deadline } else { self.next_due };
+        }
+        if self.paused_at.is_some() {
+            // Its end rings.
+            deadline = None;
         }
         let process = self.process.as_ref();
         if process.is_some_and(Process::must_ask) {

@@ -141,6 +141,7 @@ fn offer(feed: &Feed, number: &mut u64, frames: impl ExactSizeIterator<Item = Fr
         feed.queue.permits.return_bytes(bytes);
     }
     if !bad.is_empty() {
+        feed.queue.sending(bad.iter().map(Outcome::size).sum());
         // The collector is gone only when the run has ended.
         let _ = feed.messages.send(Message::Outcomes(bad));
     }

@@ -88,6 +88,11 @@ impl Ending {
         matches!(self.why, Why::Finish | Why::Recycle | Why::Stopped | Why::ClosedInput)
     }
 
+    /// It has not been asked to end yet.
+    pub fn is_answering(&self) -> bool {
+        self.step == Step::Answering
+    }
+
     pub fn was_signalled(&self) -> bool {
         matches!(self.step, Step::Terminated | Step::Killed | Step::Dumping)
     }

@@ -188,25 +188,26 @@ impl Live {
         self.open.front()?.started?.checked_add(SILENCE)
     }
 
-    pub fn deadline(&self, settings: &PoolSettings) -> Option<Instant> {
+    pub fn deadline(&self, settings: &PoolSettings, now: Instant) -> Option<Instant> {
         let ending = self.ending.as_ref().map(|ending| ending.next);
         let clocks = if !self.has_clocks() {
-            [None, None, None, None]
+            [None, None, None]
         } else {
-            let age = if self.proven && !self.retiring { self.age_deadline() } else { None };
             [
                 self.next_timeout(settings).map(|(_, at)| at),
                 self.start_deadline(settings),
                 self.silence_deadline(settings),
-                age,
             ]
         };
-        [ending, self.judge_at].into_iter().chain(clocks).flatten().min()
+        // One that is too old already waits for its turn to be replaced; whose turn it is gets told.
+        let age = self.age_deadline().filter(|&at| at > now && self.ending.is_none());
+        [ending, self.judge_at, age].into_iter().chain(clocks).flatten().min()
     }
 
-    /// No clock runs for a worker that is being ended, or whose end is about to be judged.
+    /// No clock runs for a worker that is being ended, or whose end is about to be judged. One that may still
+    /// answer what it has, because the run is being stopped, keeps its time limits.
     pub fn has_clocks(&self) -> bool {
-        self.ending.is_none() && self.exited.is_none() && !self.output_ended
+        self.ending.as_ref().is_none_or(Ending::is_answering) && self.exited.is_none() && !self.output_ended
     }
 
     fn age_deadline(&self) -> Option<Instant> {

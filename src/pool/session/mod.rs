@@ -212,10 +212,10 @@ impl Session {
     }
 
     /// When `tick` must be called at the latest.
-    pub fn deadline(&self) -> Option<Instant> {
+    pub fn deadline(&self, now: Instant) -> Option<Instant> {
         match &self.state {
             State::Absent { start_at } => Some(*start_at),
-            State::Live(live) => live.deadline(&self.settings),
+            State::Live(live) => live.deadline(&self.settings, now),
             State::Over => None,
         }
     }

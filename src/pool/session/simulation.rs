@@ -503,7 +503,7 @@ impl World {
         let known = self.outcomes.len() + self.waiting.len() + open;
         assert_eq!(known, self.scenario.jobs.len(), "every job ends once: one is missing");
         assert!(open <= self.scenario.depth, "no more than depth jobs are in flight");
-        if let Some(at) = self.session.deadline() {
+        if let Some(at) = self.session.deadline(self.now) {
             assert!(at <= self.now + Duration::from_secs(3600), "a deadline is never out of reach");
         }
     }
@@ -524,7 +524,7 @@ impl World {
             self.step(Op::Move(usize::MAX, usize::MAX));
             // Jump to whatever comes next.
             let retry = self.waiting.iter().filter_map(|delivery| delivery.not_before);
-            let events = [self.session.deadline(), self.next_event()].into_iter().flatten();
+            let events = [self.session.deadline(self.now), self.next_event()].into_iter().flatten();
             let next = retry.chain(events).filter(|&at| at > self.now);
             let busy = self.can_work() || !self.session.pending_input().is_empty();
             if let Some(next) = next.min()
