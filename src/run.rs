@@ -168,7 +168,7 @@ fn conclude(
         elapsed: start.elapsed(),
         stopped: stop.as_ref().filter(|reason| !matches!(reason, Reason::Failed(_))).map(Reason::to_string),
         complete: collected.complete,
-        unread: None,
+        unread: collected.unread,
         exit_status: exit.status(),
     };
     if let Some(path) = &settings.report.summary_file

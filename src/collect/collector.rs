@@ -52,6 +52,8 @@ pub struct Collected {
     pub failed: u64,
     /// The whole of the input was read.
     pub complete: bool,
+    /// Lines of the input that were not read, if anybody knows.
+    pub unread: Option<u64>,
     /// Reading the input failed.
     pub input_error: Option<Error>,
 }
@@ -85,8 +87,8 @@ impl Collector {
             }
         }
         run.finish();
-        let (complete, input_error) = input.map_or((false, None), |input| (input.complete, input.error));
-        Collected { failed: run.failed, complete, input_error }
+        let end = input.unwrap_or(InputEnd { jobs: 0, complete: false, unread: None, error: None });
+        Collected { failed: run.failed, complete: end.complete, unread: end.unread, input_error: end.error }
     }
 }
 

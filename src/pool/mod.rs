@@ -43,6 +43,8 @@ pub struct InputEnd {
     pub jobs: u64,
     /// Not all of the input was read: the run was stopped, or this happened.
     pub complete: bool,
+    /// Lines that were not read, if anybody knows.
+    pub unread: Option<u64>,
     pub error: Option<Error>,
 }
 

@@ -95,6 +95,8 @@ impl Loop {
         loop {
             let now = Instant::now();
             self.observe(now);
+            // What the session decided about the old worker comes before a new one: it is buried first.
+            self.settle(now);
             self.start_worker(now);
             let hunger = self.take_jobs(now);
             self.write_input(now);
@@ -171,6 +173,7 @@ impl Loop {
         if !self.session.wants_spawn(now) || (self.started_before && !self.slot.queue.expects_work()) {
             return;
         }
+        assert!(self.process.is_none(), "the old worker has been buried");
         self.started_before = true;
         self.memory_events = MemoryEvents::now();
         match Process::spawn(&self.slot.settings.command, self.slot.number, self.slot.settings.workers) {

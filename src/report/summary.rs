@@ -24,7 +24,9 @@ pub struct Summary<'a> {
 
 impl Summary<'_> {
     fn per_second(&self) -> f64 {
-        self.counters.done() as f64 / self.elapsed.as_secs_f64().max(1e-9)
+        // What was never begun took no time.
+        let run = self.counters.done() - self.counters.get(Status::NotRun);
+        run as f64 / self.elapsed.as_secs_f64().max(1e-9)
     }
 
     /// `1,219 jobs in 2.31 s (528/s): 1,207 ok, 12 failed (10 error, 2 timeout); 1 restart`

@@ -7,9 +7,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use crossbeam_channel::Sender;
 
-use super::{Frame, Frames, More};
+use super::{Frame, More, Reader, unread};
 use crate::cancel::{Bell, Cancel};
 use crate::cli::duration;
+use crate::config::InputFile;
 use crate::error::Error;
 use crate::job::{self, Extra, Job, JobError, Outcome, Status};
 use crate::pool::queue::Queue;
@@ -33,54 +34,71 @@ const PIECE: usize = 128;
 
 impl Feed {
     /// Reads all inputs to their end, or to where the run is stopped.
-    pub fn run(self, readers: Vec<(String, Box<dyn Frames>)>) {
-        let mut feeder = Feeder { number: 0, bell: None, feed: self };
-        let (complete, error) = match feeder.feed_all(readers) {
-            Ok(complete) => (complete, None),
-            Err(error) => (false, Some(error)),
+    pub fn run(self, mut readers: Vec<Reader>) {
+        let mut feeder = Feeder { number: 0, line: 0, feed: self };
+        let (left, error) = match feeder.feed_all(&mut readers) {
+            Ok(left) => (left, None),
+            Err(error) => (Left::Unknown, Some(error)),
         };
-        let Feeder { number, feed, .. } = feeder;
+        let Feeder { number: jobs, line, feed } = feeder;
         feed.queue.source_ended();
+        let unread = match left {
+            Left::Nothing => Some(0),
+            Left::From(index) => {
+                let files: Vec<InputFile> = readers.drain(index..).map(|reader| reader.file).collect();
+                unread::lines(&files, line, &feed.cancel)
+            }
+            Left::Unknown => None,
+        };
+        let complete = left == Left::Nothing;
         // The collector is gone only when the run has ended.
-        let _ = feed.messages.send(Message::InputEnded(InputEnd { jobs: number, complete, error }));
+        let _ = feed.messages.send(Message::InputEnded(InputEnd { jobs, complete, unread, error }));
     }
 }
 
 struct Feeder {
     /// Of the last job read.
     number: u64,
-    bell: Option<Bell>,
+    /// Lines of its file up to it.
+    line: u64,
     feed: Feed,
 }
 
+/// What was not read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Left {
+    Nothing,
+    /// The run is being stopped: what is left of this input, by its index, and those after it.
+    From(usize),
+    Unknown,
+}
+
 impl Feeder {
-    /// Whether all of the input has been read.
-    fn feed_all(&mut self, readers: Vec<(String, Box<dyn Frames>)>) -> Result<bool, Error> {
+    fn feed_all(&mut self, readers: &mut [Reader]) -> Result<Left, Error> {
         let bell = self.feed.cancel.bell().map_err(|error| Error::io(crate::error::reason(&error)))?;
-        self.bell = Some(bell);
         let several = readers.len() > 1;
         let mut frames = Vec::new();
-        for (name, mut reader) in readers {
-            let place = if several { format!("{name}: ") } else { String::new() };
+        for (index, reader) in readers.iter_mut().enumerate() {
+            let place = if several { format!("{}: ", reader.file.name()) } else { String::new() };
+            self.line = 0;
             loop {
-                let more = reader.read(&mut frames);
+                let more = reader.frames.read(&mut frames);
                 // What came before an error is read all the same.
-                if !self.number_and_offer(&mut frames, &place) {
-                    return Ok(false);
+                if !self.number_and_offer(&mut frames, &place, &bell) {
+                    return Ok(Left::From(index));
                 }
                 match more? {
                     More::Frames => {}
                     More::End => break,
-                    More::Stopped => return Ok(false),
+                    More::Stopped => return Ok(Left::From(index)),
                 }
             }
         }
-        Ok(true)
+        Ok(Left::Nothing)
     }
 
     /// Reads the frames as their permits come. Returns false if the run is being stopped.
-    fn number_and_offer(&mut self, frames: &mut Vec<Frame>, place: &str) -> bool {
-        let bell = self.bell.clone().expect("feed_all has made it");
+    fn number_and_offer(&mut self, frames: &mut Vec<Frame>, place: &str, bell: &Bell) -> bool {
         let mut waiting = frames.drain(..).peekable();
         let mut left = waiting.len();
         let mut sizes = Vec::new();
@@ -94,11 +112,13 @@ impl Feeder {
             while !piece.is_empty() {
                 sizes.clear();
                 sizes.extend(piece.iter().map(|frame| frame.data.as_ref().map_or(0, Bytes::len)));
-                let granted = self.feed.queue.permits.take(&mut sizes.iter().copied(), &self.feed.cancel, &bell);
+                let granted = self.feed.queue.permits.take(&mut sizes.iter().copied(), &self.feed.cancel, bell);
                 if granted == 0 {
+                    self.line = piece[0].line - 1;
                     return false;
                 }
                 left -= granted;
+                self.line = piece[granted - 1].line;
                 let granted = piece.drain(..granted);
                 offer(&self.feed, &mut self.number, granted, place);
             }

@@ -9,13 +9,14 @@ mod feeder;
 mod input;
 mod lines;
 mod ndjson;
+mod unread;
 
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 
-use crate::config::{Format, InputSettings};
+use crate::config::{Format, InputFile, InputSettings};
 use crate::error::Result;
 
 use by_line::ByLine;
@@ -55,9 +56,15 @@ pub trait Frames: Send {
     fn read(&mut self, frames: &mut Vec<Frame>) -> Result<More>;
 }
 
+/// One input and what splits it.
+pub struct Reader {
+    file: InputFile,
+    frames: Box<dyn Frames>,
+}
+
 /// All inputs of a run, opened; nothing is read yet but the headers of tables that are files.
 pub struct Source {
-    readers: Vec<(String, Box<dyn Frames>)>,
+    readers: Vec<Reader>,
     /// The table's header, once it is known.
     pub header: Arc<OnceLock<Header>>,
     /// All bytes of the inputs, if all are files.
@@ -74,11 +81,11 @@ impl Source {
     pub fn new(settings: &InputSettings, files: Vec<OwnedFd>, context: &Context) -> Result<Source> {
         let header = Arc::new(OnceLock::new());
         let size = files.iter().map(input::size).sum();
-        let mut readers: Vec<(String, Box<dyn Frames>)> = Vec::with_capacity(files.len());
+        let mut readers = Vec::with_capacity(files.len());
         for (file, fd) in settings.files.iter().zip(files) {
             let is_there = input::size(&fd).is_some();
             let input = Input::new(file, fd, context.clone());
-            let reader: Box<dyn Frames> = match file.format {
+            let frames: Box<dyn Frames> = match file.format {
                 Format::Ndjson => Box::new(ByLine::new(input, settings, ndjson::frame)),
                 Format::Lines => Box::new(ByLine::new(input, settings, lines::frame)),
                 Format::Csv | Format::Tsv => {
@@ -89,7 +96,7 @@ impl Source {
                     Box::new(table)
                 }
             };
-            readers.push((file.name(), reader));
+            readers.push(Reader { file: file.clone(), frames });
         }
         Ok(Source { readers, header, size })
     }
@@ -103,8 +110,8 @@ impl Source {
     pub fn count(self) -> Result<(u64, u64)> {
         let (mut jobs, mut bad) = (0, 0);
         let mut frames = Vec::new();
-        for (_, mut reader) in self.readers {
-            while reader.read(&mut frames)? == More::Frames {
+        for mut reader in self.readers {
+            while reader.frames.read(&mut frames)? == More::Frames {
                 for frame in frames.drain(..) {
                     *(if frame.data.is_ok() { &mut jobs } else { &mut bad }) += 1;
                 }
