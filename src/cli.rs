@@ -9,7 +9,7 @@ use clap::{Parser, ValueEnum};
 
 const EXAMPLES: &str = "\
 Examples:
-  forkpool --handler pet.js < kittens.ndjson           a plain function; forkpool supplies the worker
+  forkpool --handler pet.js < kittens.ndjson           a plain function for each job
   forkpool -j 8 -i names.csv -o out.csv -- ./worker    any program that speaks the protocol
   forkpool --protocol lines -- sed -u 's/a/b/'         any line filter is a warm worker
 
@@ -26,7 +26,7 @@ pub struct Args {
     /// The worker: a program that reads jobs on stdin and writes replies on stdout
     ///
     /// It is started once per slot and kept. See --protocol for what it must speak, and forkpool-worker(7).
-    #[arg(value_name = "PROGRAM", trailing_var_arg = true)]
+    #[arg(value_name = "PROGRAM", trailing_var_arg = true, hide_short_help = true)]
     pub command: Vec<OsString>,
 
     #[command(flatten)]
@@ -52,11 +52,11 @@ pub struct InputArgs {
     #[arg(short, long = "input", value_name = "FILE")]
     pub input: Vec<PathBuf>,
 
-    /// Input format [default: by the file's ending, else ndjson]
+    /// ndjson, csv, tsv or lines [default: by the file's ending, else ndjson]
     ///
     /// ndjson: one JSON text per line. csv, tsv: a header, then one job per row, an object of strings.
     /// lines: each line is a job, a JSON string. Example: --from csv
-    #[arg(long, value_name = "FORMAT", value_enum)]
+    #[arg(long, value_name = "FORMAT", value_enum, hide_possible_values = true)]
     pub from: Option<Format>,
 
     /// Column names of a CSV or TSV input that has no header
@@ -73,14 +73,14 @@ pub struct InputArgs {
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Workers")]
 pub struct WorkerArgs {
-    /// Number of workers, or a percentage of the processors [default: processors]
+    /// Number of workers, or a percentage [default: processors]
     ///
     /// The default is the number of processors this process may use, by affinity and by cgroup quota.
     /// Examples: -j 8, -j 50%
     #[arg(short = 'j', long, value_name = "N", value_parser = worker_count)]
     pub workers: Option<WorkerCount>,
 
-    /// Call a function of FILE for each job; forkpool supplies the worker around it
+    /// Call a function of FILE for each job; the worker is supplied
     ///
     /// The ending chooses the runtime: .js .mjs .cjs .ts (node), .py (python3), .rb (ruby), .php (php),
     /// .pl (perl). Without FUNCTION: the default export, else `handler`, else the only function of the file.
@@ -96,12 +96,12 @@ pub struct WorkerArgs {
     #[arg(long, value_name = "FIELD", requires = "handler", hide_short_help = true)]
     pub route: Option<String>,
 
-    /// What the worker speaks [default: json]
+    /// What the worker speaks: json, lines or node-ipc [default: json]
     ///
     /// json: a line {"id":1,"data":…} in, a line {"id":1,"status":"ok","data":…} out.
     /// lines: a line in, a line out, by position: any unbuffered line filter.
     /// node-ipc: the channel of Node's child_process.fork (process.on('message'), process.send).
-    #[arg(long, value_name = "PROTOCOL", value_enum, conflicts_with = "handler")]
+    #[arg(long, value_name = "PROTOCOL", value_enum, conflicts_with = "handler", hide_possible_values = true)]
     pub protocol: Option<ProtocolName>,
 
     /// Jobs given to one worker ahead of its answers: a number, or auto [default: auto for handlers, else 1]
@@ -207,8 +207,11 @@ pub struct OutputArgs {
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
 
-    /// Output format [default: by the file's ending, else ndjson; lines for --protocol lines]
-    #[arg(long, value_name = "FORMAT", value_enum)]
+    /// ndjson, csv, tsv or lines [default: by the file's ending, else ndjson]
+    ///
+    /// With --protocol lines the default is lines. In lines output a string is its text, any other value is
+    /// JSON, and a job that failed leaves an empty line, so that line N belongs to job N.
+    #[arg(long, value_name = "FORMAT", value_enum, hide_possible_values = true)]
     pub to: Option<Format>,
 
     /// Columns of CSV output: dotted paths into the record and the job
@@ -270,7 +273,7 @@ pub struct ResumeArgs {
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Reporting")]
 pub struct ReportArgs {
-    /// How progress is shown on stderr [default: auto]
+    /// How progress is shown on stderr: auto, bar, plain or off [default: auto]
     ///
     /// auto: a bar on a terminal, else a plain line every minute (every 10 s under CI=true).
     #[arg(long, value_name = "HOW", value_enum, default_value_t = Progress::Auto, hide_default_value = true, hide_short_help = true)]

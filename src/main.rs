@@ -16,6 +16,8 @@ mod cli;
 mod config;
 mod run;
 
+mod check;
+
 mod job;
 
 mod source;
@@ -42,8 +44,10 @@ fn main() {
     // Usage errors, --help and --version end here.
     let args = cli::Args::parse();
     let exit = start(args).unwrap_or_else(|error| {
-        // When stderr is closed there is nobody left to tell.
-        let _ = writeln!(std::io::stderr(), "{error}");
+        if error.exit != exit::Exit::ReaderGone {
+            // When stderr is closed there is nobody left to tell.
+            let _ = writeln!(std::io::stderr(), "{error}");
+        }
         error.exit
     });
     exit.leave();
@@ -53,7 +57,13 @@ fn start(args: cli::Args) -> error::Result<exit::Exit> {
     if let Some(shell) = args.reporting.completions {
         return run::print(&cli::completions(shell));
     }
-    let dry_run = args.workers.dry_run;
+    let (check, dry_run) = (args.workers.check, args.workers.dry_run);
     let settings = config::Settings::new(args)?;
-    if dry_run { run::dry_run(&settings) } else { run::run(settings) }
+    if check {
+        check::check(&settings)
+    } else if dry_run {
+        run::dry_run(&settings)
+    } else {
+        run::run(settings)
+    }
 }

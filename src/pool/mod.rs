@@ -135,8 +135,10 @@ const BACKLOG_SHARE: usize = 4;
 /// The threads' own frames are small, and there may be thousands of them.
 const STACK: usize = 512 * 1024;
 
+pub use session::explain_exit;
+
 /// The error that a supplied worker sends when it cannot load its handler.
-fn fatal_error(json: &[u8]) -> Error {
+pub fn fatal_error(json: &[u8]) -> Error {
     #[derive(serde::Deserialize)]
     struct Fatal {
         #[serde(default)]

@@ -16,8 +16,9 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 
+use crate::cancel::Cancel;
 use crate::config::{Format, InputFile, InputSettings};
-use crate::error::Result;
+use crate::error::{Error, Result, reason};
 
 use by_line::ByLine;
 use csv::CsvFrames;
@@ -74,6 +75,25 @@ pub struct Source {
 /// Opens every input, so that one that cannot be read is refused before anything is run.
 pub fn open_files(settings: &InputSettings) -> Result<Vec<OwnedFd>> {
     settings.files.iter().map(input::open).collect()
+}
+
+/// The first job of the input files, for a trial. stdin is left alone.
+pub fn first_job(settings: &InputSettings) -> Result<Option<Bytes>> {
+    let named: Vec<InputFile> = settings.files.iter().filter(|file| file.path.is_some()).cloned().collect();
+    let settings = InputSettings { files: named, ..settings.clone() };
+    let files = open_files(&settings)?;
+    let cancel = Cancel::new();
+    let bell = cancel.bell().map_err(|error| Error::refused(reason(&error)))?;
+    let source = Source::new(&settings, files, &Context { cancel, bell, counter: Arc::default() })?;
+    let mut frames = Vec::new();
+    for mut reader in source.readers {
+        while reader.frames.read(&mut frames)? == More::Frames {
+            if let Some(data) = frames.drain(..).find_map(|frame| frame.data.ok()) {
+                return Ok(Some(data));
+            }
+        }
+    }
+    Ok(None)
 }
 
 impl Source {

@@ -64,9 +64,8 @@ impl Death {
             (_, Some(How::Signal(libc::SIGKILL))) if out_of_memory => {
                 "was killed by SIGKILL: the kernel ran out of memory".to_owned()
             }
-            (_, Some(How::Signal(signal))) => format!("was killed by {}", signal_name(signal)),
             (_, Some(How::Code(0))) => "exited with status 0 without an answer".to_owned(),
-            (_, Some(How::Code(code))) => format!("exited with status {code}"),
+            (_, Some(how)) => explain_exit(how),
             (_, None) => "could not be killed and was given up".to_owned(),
         };
         let hint = match how {
@@ -124,6 +123,14 @@ impl Death {
             error = error.with("hint", hint);
         }
         error
+    }
+}
+
+/// `was killed by SIGSEGV`, `exited with status 3`
+pub fn explain_exit(how: How) -> String {
+    match how {
+        How::Code(code) => format!("exited with status {code}"),
+        How::Signal(signal) => format!("was killed by {}", signal_name(signal)),
     }
 }
 

@@ -38,7 +38,7 @@ use crate::config::PoolSettings;
 use crate::job::{Job, JobError, Outcome, Status};
 use live::Live;
 
-pub use explain::{Exited, How};
+pub use explain::{Exited, How, explain_exit};
 
 /// A job on its way to a worker.
 #[derive(Debug)]

@@ -1,0 +1,405 @@
+//! `--check`: starts one worker, tries it with good and odd jobs, and says in plain words what it does wrong.
+//!
+//! The pool is not involved: one thread, one worker, one trial after the other. A worker that fails a trial is
+//! replaced before the next, so that one fault does not look like two.
+
+use std::collections::VecDeque;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use rustix::event::{PollFd, PollFlags, Timespec};
+
+use crate::config::{Progress, ReportSettings, Settings};
+use crate::error::{Error, Result, reason};
+use crate::exit::Exit;
+use crate::framing::LineQueue;
+use crate::job::{Job, field};
+use crate::pool::session::How;
+use crate::pool::spawn::{self, Process};
+use crate::pool::{explain_exit, fatal_error};
+use crate::protocol::{Body, Protocol};
+use crate::report::{Reporter, counters::Counters, escape};
+use crate::run;
+use crate::source;
+
+/// Somebody is watching: a worker that has said nothing for so long is told to end, to see what it has to say
+/// then. One that loads longer should say when it is ready.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// What follows an answer at once belongs to it.
+const SURPLUS: Duration = Duration::from_millis(100);
+/// More than any pipe holds, and more than a line buffer of fixed size.
+const LARGE: usize = 1 << 20;
+/// The job when no input is given.
+const USUAL: &str = r#"{"name":"Tom"}"#;
+/// Quotes, a backslash, a line break, letters outside of ASCII and of the first plane, a number that no double
+/// holds.
+const ODD: &str = r#"{"name":"Zoë \"\\\n🐾","":[[]],"n":12345678901234567890,"none":null}"#;
+const ODD_LINE: &str = r#""Zoë \"\\\t🐾""#;
+
+/// Tries the worker. The error is a worker that cannot be started.
+pub fn check(settings: &Settings) -> Result<Exit> {
+    spawn::find_program(&settings.pool.command.program, std::env::var_os("PATH"))?;
+    let usual = match source::first_job(&settings.input)? {
+        Some(data) => data,
+        None if settings.pool.protocol == Protocol::Lines => Bytes::from_static(b"\"Tom\""),
+        None => Bytes::from_static(USUAL.as_bytes()),
+    };
+    let quiet = ReportSettings { progress: Progress::Off, progress_file: None, ..settings.report.clone() };
+    let reporter = Reporter::start(&quiet, Arc::new(Counters::default()), None)
+        .map_err(|error| Error::pool(format!("cannot start a thread: {}", reason(&error))))?;
+    let mut check = Check {
+        settings,
+        reporter: reporter.clone(),
+        worker: None,
+        next: 1,
+        trials: 0,
+        failed: 0,
+        begun: Instant::now(),
+        took: Duration::ZERO,
+    };
+    let exit = check.run(&usual);
+    if let Some(worker) = check.worker.take() {
+        worker.process.bury();
+    }
+    reporter.end(None);
+    exit
+}
+
+struct Check<'a> {
+    settings: &'a Settings,
+    reporter: Reporter,
+    worker: Option<Worker>,
+    /// The number of the next job.
+    next: u64,
+    trials: u32,
+    failed: u32,
+    /// When the trial began, and how long its answer took.
+    begun: Instant,
+    took: Duration,
+}
+
+/// A running worker and what it has said.
+struct Worker {
+    process: Process,
+    input: Vec<u8>,
+    output: LineQueue,
+    lines: VecDeque<Bytes>,
+    output_ended: bool,
+    exited: Option<How>,
+}
+
+/// What came first.
+enum Heard {
+    Line(Bytes),
+    /// The worker has ended, or closed its output.
+    End,
+    Nothing,
+}
+
+/// How a trial ended: what is worth saying, or what the worker does wrong.
+type Trial = std::result::Result<String, String>;
+
+impl Check<'_> {
+    fn run(&mut self, usual: &Bytes) -> Result<Exit> {
+        let lines = self.settings.pool.protocol == Protocol::Lines;
+        let odd = if lines { ODD_LINE } else { ODD };
+        let large = format!("\"{}\"", "x".repeat(LARGE));
+        let large = if lines { large } else { format!("{{\"name\":{large}}}") };
+        let empty = if lines { "\"\"" } else { "null" };
+        self.start()?;
+        self.told("a job", |check| check.answers(std::slice::from_ref(usual)))?;
+        // A worker that cannot do that would only fail the others for the same reason.
+        if self.failed == 0 {
+            self.told("odd text", |check| check.answers(&[Bytes::from_static(odd.as_bytes())]))?;
+            self.told(if lines { "an empty line" } else { "an odd job (null)" }, |check| {
+                check.answers(&[Bytes::from_static(empty.as_bytes())])
+            })?;
+            self.told("a job of 1 MiB", |check| check.answers(&[Bytes::from(large)]))?;
+            if self.settings.pool.protocol != Protocol::NodeIpc {
+                self.told("two jobs at once", |check| check.answers(&[usual.clone(), usual.clone()]))?;
+            }
+        }
+        self.told("the end of the input", Check::ends)?;
+        let (trials, failed) = (self.trials, self.failed);
+        if failed == 0 {
+            run::print(format!("the worker does all that is asked of it ({trials} trials)\n").as_bytes())
+        } else {
+            run::print(format!("{failed} of {trials} trials failed; see forkpool-worker(7)\n").as_bytes())?;
+            Ok(Exit::JobsFailed)
+        }
+    }
+
+    /// Makes one trial and says how it went. The worker is replaced if it failed.
+    fn told(&mut self, name: &str, trial: impl FnOnce(&mut Self) -> Trial) -> Result<()> {
+        self.start()?;
+        self.begun = Instant::now();
+        let outcome = trial(self);
+        let ms = self.took.as_secs_f64() * 1000.0;
+        self.trials += 1;
+        let words = match outcome {
+            Ok(words) if words.is_empty() => format!("ok      {name} ({ms:.1} ms)\n"),
+            Ok(words) => format!("ok      {name} ({ms:.1} ms): {words}\n"),
+            Err(words) => {
+                self.failed += 1;
+                if let Some(worker) = self.worker.take() {
+                    worker.process.bury();
+                }
+                format!("FAILED  {name}: {words}\n")
+            }
+        };
+        match run::print(escape(&words).as_bytes())? {
+            Exit::Ok => Ok(()),
+            exit => Err(Error::new(exit, "the reader of the output went away")),
+        }
+    }
+
+    /// Sees that there is a worker; a supplied one has loaded its handler then.
+    fn start(&mut self) -> Result<()> {
+        if self.worker.is_some() {
+            return Ok(());
+        }
+        let pool = &self.settings.pool;
+        let process = Process::spawn(&pool.command, 0, 1).map_err(|error| {
+            let program = pool.command.program.to_string_lossy();
+            Error::pool(format!("cannot start a worker: {program}: {}", reason(&error)))
+        })?;
+        let worker = Worker {
+            process,
+            input: Vec::new(),
+            output: LineQueue::default(),
+            lines: VecDeque::new(),
+            output_ended: false,
+            exited: None,
+        };
+        self.worker = Some(worker);
+        if !pool.supplied {
+            return Ok(());
+        }
+        let failed = |words: &str| Err(Error::pool(format!("the supplied worker {words}")));
+        match self.hear(Instant::now() + pool.start_timeout) {
+            Heard::Nothing => failed("was not ready within --start-timeout"),
+            Heard::End => failed(&self.how_it_ended()),
+            Heard::Line(line) => match pool.protocol.decode(&line).map(|reply| reply.body) {
+                Ok(Body::Ready) => Ok(()),
+                Ok(Body::Fatal(error)) => Err(fatal_error(&error)),
+                _ => failed(&format!("wrote: {}", shown(&line))),
+            },
+        }
+    }
+
+    /// Gives it these jobs in one piece and waits for an answer to each, and nothing else.
+    fn answers(&mut self, jobs: &[Bytes]) -> Trial {
+        let protocol = self.settings.pool.protocol;
+        let first = self.next;
+        for data in jobs {
+            let job = Job { number: self.next, line: self.next, data: data.clone(), extra: None };
+            self.next += 1;
+            let worker = self.worker.as_mut().expect("a trial has a worker");
+            protocol.encode(&job, 1, &mut worker.input)?;
+        }
+        let mut open: Vec<u64> = (first..self.next).collect();
+        let mut out_of_order = false;
+        let mut words = String::new();
+        while !open.is_empty() {
+            let line = match self.hear(Instant::now() + PATIENCE) {
+                Heard::Line(line) => line,
+                Heard::End => return Err(format!("{} instead of answering", self.how_it_ended())),
+                Heard::Nothing => return Err(self.why_silent(jobs.len() - open.len())),
+            };
+            let reply = protocol.decode(&line).map_err(|reason| no_reply(&reason, &line))?;
+            let note = match &reply.body {
+                Body::Ok(data) => shown(data),
+                Body::Error { error, .. } => said(error),
+                Body::Fatal(error) => return Err(format!("it says that it cannot work at all: {}", said(error))),
+                Body::Progress(_) | Body::Ready | Body::Recycle | Body::Noise => continue,
+            };
+            let place = match reply.id {
+                None => 0,
+                Some(id) => open.iter().position(|&job| job == id).ok_or_else(|| {
+                    let wanted: Vec<String> = open.iter().map(u64::to_string).collect();
+                    format!("it answers job {id}, but was given {}: a reply carries its job's id", wanted.join(" and "))
+                })?,
+            };
+            out_of_order |= place > 0;
+            open.remove(place);
+            words = note;
+        }
+        self.took = self.begun.elapsed();
+        match self.hear(Instant::now() + SURPLUS) {
+            Heard::Line(line) if !matches!(protocol.decode(&line), Ok(reply) if !is_final(&reply.body)) => {
+                return Err(format!("it writes more than one line for each job: {}", shown(&line)));
+            }
+            Heard::End => return Err(format!("it answers, and then {}", self.how_it_ended())),
+            Heard::Line(_) | Heard::Nothing => {}
+        }
+        if out_of_order {
+            return Ok("answered out of order: it runs jobs at the same time; see --concurrency".to_owned());
+        }
+        Ok(if jobs.len() == 1 { words } else { "answered in order".to_owned() })
+    }
+
+    /// It has not answered: perhaps it does once its input is closed.
+    fn why_silent(&mut self, answered: usize) -> String {
+        let waited = humantime::format_duration(PATIENCE);
+        let worker = self.worker.as_mut().expect("a trial has a worker");
+        if !worker.input.is_empty() {
+            return format!("it does not read its input: {} bytes of the job are still there", worker.input.len());
+        }
+        worker.process.close_input();
+        let late = matches!(self.hear(Instant::now() + Duration::from_secs(1)), Heard::Line(_));
+        if late {
+            return format!(
+                "no answer within {waited}, but one as soon as its input was closed: it holds its output back in a \
+                 buffer. Flush after each line: python -u, sed -u, jq --unbuffered, stdbuf -oL, fflush()"
+            );
+        }
+        let more = if answered > 0 { " to the second job" } else { "" };
+        format!(
+            "no answer{more} within {waited}. One that takes long to load should say {{\"status\":\"ready\"}} first"
+        )
+    }
+
+    /// Closes its input; it is to finish and exit with status 0.
+    fn ends(&mut self) -> Trial {
+        let worker = self.worker.as_mut().expect("a trial has a worker");
+        worker.process.close_input();
+        worker.output_ended |= worker.process.output.is_none();
+        let grace = self.settings.pool.grace;
+        let end = Instant::now() + grace;
+        while self.worker.as_ref().is_some_and(|worker| worker.exited.is_none()) {
+            match self.hear_or_exit(end) {
+                Heard::Line(line) => return Err(format!("it writes a line that nobody asked for: {}", shown(&line))),
+                Heard::Nothing if Instant::now() >= end => {
+                    let grace = humantime::format_duration(grace);
+                    return Err(format!("it goes on; forkpool would wait for --grace ({grace}) and then kill it"));
+                }
+                Heard::End | Heard::Nothing => {}
+            }
+        }
+        self.took = self.begun.elapsed();
+        match self.worker.as_ref().and_then(|worker| worker.exited) {
+            Some(How::Code(0)) => Ok("exit status 0".to_owned()),
+            _ => Err(format!("{}; it should exit with status 0", self.how_it_ended())),
+        }
+    }
+
+    fn how_it_ended(&self) -> String {
+        match self.worker.as_ref().and_then(|worker| worker.exited) {
+            Some(how) => format!("it {}", explain_exit(how)),
+            None => "it closed its output".to_owned(),
+        }
+    }
+
+    fn hear(&mut self, until: Instant) -> Heard {
+        loop {
+            match self.hear_or_exit(until) {
+                // What it wrote before it ended is still in the pipe.
+                Heard::End if self.worker.as_ref().is_some_and(|worker| !worker.output_ended) => {}
+                heard => return heard,
+            }
+        }
+    }
+
+    /// Moves bytes both ways until there is a line, an end or the time is up.
+    fn hear_or_exit(&mut self, until: Instant) -> Heard {
+        let worker = self.worker.as_mut().expect("a trial has a worker");
+        loop {
+            if let Some(line) = worker.lines.pop_front() {
+                return Heard::Line(line);
+            }
+            if worker.output_ended && worker.exited.is_some() {
+                return Heard::End;
+            }
+            let now = Instant::now();
+            if now >= until {
+                // An end without an exit, or an exit while something holds the output open.
+                return if worker.output_ended || worker.exited.is_some() { Heard::End } else { Heard::Nothing };
+            }
+            worker.exchange(until - now, &self.reporter);
+        }
+    }
+}
+
+impl Worker {
+    /// One round of poll: writes, reads, and looks whether the process has ended.
+    fn exchange(&mut self, most: Duration, reporter: &Reporter) {
+        /// Where no descriptor tells of the process's end, it is asked this often.
+        const ROUND: Duration = Duration::from_millis(20);
+        let round = most.min(ROUND);
+        let timeout = Timespec { tv_sec: 0, tv_nsec: i64::from(round.subsec_nanos()) };
+        let mut fds = Vec::with_capacity(3);
+        let input = self.process.input.as_ref().filter(|_| !self.input.is_empty());
+        fds.extend(input.map(|fd| PollFd::from_borrowed_fd(fd.as_fd(), PollFlags::OUT)));
+        for fd in [&self.process.output, &self.process.stderr].into_iter().flatten() {
+            fds.push(PollFd::from_borrowed_fd(fd.as_fd(), PollFlags::IN));
+        }
+        // An interrupted poll only means another round.
+        let _ = rustix::event::poll(&mut fds, Some(&timeout));
+        drop(fds);
+        if let Some(input) = &self.process.input
+            && let Ok(bytes) = rustix::io::write(input, &self.input)
+        {
+            self.input.drain(..bytes);
+        }
+        let mut scratch = [0; 16 * 1024];
+        if let Some(stderr) = &self.process.stderr {
+            match rustix::io::read(stderr, &mut scratch[..]) {
+                Ok(0) => self.process.stderr = None,
+                Ok(bytes) => reporter.log(0, Bytes::copy_from_slice(&scratch[..bytes])),
+                Err(_) => {}
+            }
+        }
+        // The exit is looked at before the output, so that all that was written before it is read.
+        if self.exited.is_none() {
+            self.exited = self.process.poll_exit();
+        }
+        while let Some(output) = &self.process.output {
+            match rustix::io::read(output, rustix::buffer::spare_capacity(self.output.buffer())) {
+                Ok(0) => {
+                    self.process.output = None;
+                    self.output_ended = true;
+                }
+                Ok(_) => {}
+                Err(_) => break,
+            }
+        }
+        let lines = self.output.take_lines();
+        let mut start = 0;
+        for end in memchr::memchr_iter(b'\n', &lines) {
+            self.lines.push_back(lines.slice(start..end));
+            start = end + 1;
+        }
+    }
+}
+
+fn is_final(body: &Body) -> bool {
+    matches!(body, Body::Ok(_) | Body::Error { .. } | Body::Fatal(_))
+}
+
+/// What is wrong with a line that is no reply, and what to do.
+fn no_reply(reason: &str, line: &[u8]) -> String {
+    let wrote = shown(line);
+    if line.trim_ascii_start().starts_with(b"{") {
+        format!("{reason}; it wrote: {wrote}")
+    } else {
+        format!("it prints what is no reply: {wrote}. stdout is for replies only: print to stderr, or use --handler")
+    }
+}
+
+/// `KittenBites: Felix bites`
+fn said(error: &[u8]) -> String {
+    let text = |name| field(error, name).and_then(|raw| serde_json::from_str::<String>(raw.get()).ok());
+    let (name, message) = (text("name").unwrap_or_default(), text("message").unwrap_or_default());
+    format!("an error: {}", shown(format!("{name}: {message}").as_bytes()))
+}
+
+/// The beginning of what it wrote.
+fn shown(bytes: &[u8]) -> String {
+    /// What fits on a line of a terminal beside the rest.
+    const SHOWN: usize = 60;
+    let text = String::from_utf8_lossy(bytes);
+    let start: String = text.chars().take(SHOWN).collect();
+    if start.len() < text.len() { format!("{start}…") } else { start }
+}
