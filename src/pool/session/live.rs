@@ -92,7 +92,8 @@ impl Live {
 
     pub fn wants_jobs(&self, settings: &PoolSettings, one_at_a_time: bool, now: Instant) -> usize {
         let closed = self.ending.is_some() || self.exited.is_some() || self.output_ended || self.input.is_broken();
-        if closed || self.retiring || self.asked_to_retire || self.open.iter().any(|open| open.delivery.alone) {
+        let wants_to_go = self.asked_to_retire && self.has_answered();
+        if closed || self.retiring || wants_to_go || self.open.iter().any(|open| open.delivery.alone) {
             return 0;
         }
         let room = if !self.proven {
@@ -115,7 +116,13 @@ impl Live {
             || self.limits.jobs.is_some_and(|jobs| self.answered >= jobs)
             || self.limits.memory.is_some_and(|bytes| self.memory > bytes)
             || self.limits.age.is_some_and(|age| now.saturating_duration_since(self.born) >= age);
-        due && !self.retiring && self.ending.is_none() && self.exited.is_none() && self.proven
+        due && self.has_answered() && !self.retiring && self.ending.is_none() && self.exited.is_none()
+    }
+
+    /// Every worker does at least one job before it is replaced, or one that is too large or too slow for its
+    /// limits from the start would be replaced for ever.
+    fn has_answered(&self) -> bool {
+        self.answered > 0
     }
 
     /// Queues a job. One that cannot be sent comes back with the reason.
@@ -200,7 +207,7 @@ impl Live {
             ]
         };
         // One that is too old already waits for its turn to be replaced; whose turn it is gets told.
-        let age = self.age_deadline().filter(|&at| at > now && self.ending.is_none());
+        let age = self.age_deadline().filter(|&at| at > now && self.has_answered() && self.ending.is_none());
         [ending, self.judge_at, age].into_iter().chain(clocks).flatten().min()
     }
 

@@ -2,7 +2,7 @@
 //!
 //! Bytes, exits and the time go in; bytes to write, process actions, outcomes and returned jobs come out. It
 //! never looks at a clock, a process or a thread: the slot's poll loop (`pool::slot`) does that, and the
-//! simulation in `tests` does it with a virtual clock and random events.
+//! simulation in `simulation` does it with a virtual clock and random events.
 //!
 //! ```text
 //!           spawned            ready, or a final reply
@@ -25,8 +25,6 @@ mod pace;
 mod pipes;
 #[cfg(test)]
 mod simulation;
-#[cfg(test)]
-mod tests;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -1,0 +1,297 @@
+//! A virtual worker: what its jobs do to it, and what goes through its pipes.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use super::super::How;
+use crate::job::Status;
+
+/// What a job does to its worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Deed {
+    Answer,
+    /// An answer after so many milliseconds, which is well within the time limit.
+    Slow(u64),
+    Error,
+    Crash,
+    /// Half a reply, then the end.
+    HalfCrash,
+    /// The end of the leader, while a grandchild holds its output open.
+    CrashHeld,
+    Hang,
+    /// Hangs, and answers when it is asked to end.
+    HangLate,
+    /// Hangs, and ignores SIGTERM.
+    HangDeaf,
+    Garbage,
+    /// Closes its output and lives on.
+    CloseOutput,
+    /// A whole answer, then the end: the answer counts.
+    AnswerCrash,
+    /// Two answers. The second may be blamed on the job after it.
+    Double,
+    /// An answer to a job it was never given.
+    WrongId,
+}
+
+impl Deed {
+    /// Whether the worker survives it.
+    pub fn is_harmless(self) -> bool {
+        matches!(self, Deed::Answer | Deed::Slow(_) | Deed::Error)
+    }
+
+    pub fn hangs(self) -> bool {
+        matches!(self, Deed::Hang | Deed::HangLate | Deed::HangDeaf)
+    }
+
+    /// How its last attempt may end in a run that is not stopped.
+    pub fn ends(self) -> &'static [Status] {
+        match self {
+            Deed::Answer | Deed::Slow(_) | Deed::AnswerCrash | Deed::Double => &[Status::Ok],
+            Deed::Error => &[Status::Error],
+            Deed::Crash | Deed::HalfCrash | Deed::CrashHeld | Deed::CloseOutput => &[Status::Died],
+            Deed::Hang | Deed::HangLate | Deed::HangDeaf => &[Status::Timeout],
+            Deed::Garbage | Deed::WrongId => &[Status::BadReply],
+        }
+    }
+}
+
+/// How a worker takes its jobs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Manner {
+    /// One after the other, each read when the one before it is done.
+    Serial,
+    /// One after the other, but it reads all that is in its pipe at once.
+    ReadsAhead,
+    /// All that it gets at once, as `--concurrency` allows it to.
+    AtOnce,
+    /// All that it gets at once, although it was taken for serial.
+    Unruly,
+}
+
+impl Manner {
+    pub fn is_serial(self) -> bool {
+        matches!(self, Manner::Serial | Manner::ReadsAhead)
+    }
+}
+
+/// A job under way, and when it is answered.
+struct Running {
+    job: u64,
+    deed: Deed,
+    since: Instant,
+    at: Option<Instant>,
+}
+
+pub struct Worker {
+    manner: Manner,
+    /// In the pipe, not read.
+    pub pipe: VecDeque<u8>,
+    /// Read, not yet begun.
+    pub ahead: VecDeque<u8>,
+    /// Written, not yet read by the session.
+    pub output: VecDeque<u8>,
+    pub stderr: Vec<u8>,
+    pub input_closed: bool,
+    pub output_closed: bool,
+    pub output_held_until: Option<Instant>,
+    /// When it has loaded, and whether it says so.
+    pub ready_at: Option<Instant>,
+    says_ready: bool,
+    pub exited: Option<How>,
+    /// It has been asked to end by a signal: what it writes from now on is nobody's.
+    pub condemned: bool,
+    /// The session knows of its exit, and of the end of its output.
+    pub exit_told: bool,
+    pub end_told: bool,
+    running: Vec<Running>,
+    deaf: bool,
+    /// Jobs begun, and jobs answered in time, since this was last asked.
+    pub begun: Vec<u64>,
+    pub answered: Vec<u64>,
+}
+
+/// A grandchild holds the output for longer than any scenario lasts.
+const HELD: Duration = Duration::from_secs(3600);
+
+impl Worker {
+    pub fn new(manner: Manner, ready_at: Option<Instant>, says_ready: bool) -> Worker {
+        Worker {
+            manner,
+            pipe: VecDeque::new(),
+            ahead: VecDeque::new(),
+            output: VecDeque::new(),
+            stderr: Vec::new(),
+            input_closed: false,
+            output_closed: false,
+            output_held_until: None,
+            ready_at,
+            says_ready,
+            exited: None,
+            condemned: false,
+            exit_told: false,
+            end_told: false,
+            running: Vec::new(),
+            deaf: false,
+            begun: Vec::new(),
+            answered: Vec::new(),
+        }
+    }
+
+    pub fn is_idle(&self) -> bool {
+        self.running.is_empty() && self.ahead.is_empty() && self.exited.is_none()
+    }
+
+    /// Whether it can go on right now.
+    pub fn can_work(&self, now: Instant) -> bool {
+        if self.exited.is_some() || self.ready_at.is_some_and(|at| at > now) {
+            return false;
+        }
+        let due = self.running.iter().any(|running| running.at.is_some_and(|at| at <= now));
+        let free = self.running.is_empty() || !self.manner.is_serial();
+        let work = !self.pipe.is_empty() || !self.ahead.is_empty();
+        due || self.ready_at.is_some() || (free && work) || (self.running.is_empty() && self.input_closed)
+    }
+
+    /// When it goes on by itself.
+    pub fn next_event(&self) -> Option<Instant> {
+        if self.exited.is_some() {
+            return None;
+        }
+        self.running.iter().filter_map(|running| running.at).chain(self.ready_at).min()
+    }
+
+    /// The jobs that it will never answer, and since when it has been running them.
+    pub fn hanging(&self) -> impl Iterator<Item = (u64, Instant)> {
+        let alive = self.exited.is_none() && !self.condemned;
+        let hanging = self.running.iter().filter(move |running| alive && running.deed.hangs());
+        hanging.map(|running| (running.job, running.since))
+    }
+
+    /// One step: says that it is ready, answers, or begins its next job, which does what `deed` says.
+    pub fn work(&mut self, now: Instant, deed: impl Fn(u64) -> Deed) {
+        if self.exited.is_some() {
+            return;
+        }
+        if let Some(at) = self.ready_at {
+            if at > now {
+                return;
+            }
+            self.ready_at = None;
+            if self.says_ready {
+                self.output.extend(b"{\"status\":\"ready\"}\n");
+            }
+        }
+        if let Some(index) = self.running.iter().position(|running| running.at.is_some_and(|at| at <= now)) {
+            let running = self.running.remove(index);
+            self.reply(running.job);
+            return;
+        }
+        if self.manner.is_serial() && !self.running.is_empty() {
+            return;
+        }
+        self.read_pipe();
+        let Some(end) = self.ahead.iter().position(|&byte| byte == b'\n') else {
+            if self.input_closed && self.pipe.is_empty() && self.running.is_empty() {
+                self.exited = Some(How::Code(0));
+            }
+            return;
+        };
+        let line: Vec<u8> = self.ahead.drain(..=end).collect();
+        let text = std::str::from_utf8(&line).expect("jobs are text");
+        let digits: String =
+            text.chars().skip_while(|c| !c.is_ascii_digit()).take_while(char::is_ascii_digit).collect();
+        let job: u64 = digits.parse().expect("a job has a number");
+        self.begun.push(job);
+        self.begin(job, deed(job), now);
+    }
+
+    fn read_pipe(&mut self) {
+        if self.manner != Manner::Serial {
+            let all = self.pipe.drain(..);
+            self.ahead.extend(all);
+        } else if !self.ahead.contains(&b'\n') {
+            // It reads as far as the end of one line.
+            while let Some(byte) = self.pipe.pop_front() {
+                self.ahead.push_back(byte);
+                if byte == b'\n' {
+                    break;
+                }
+            }
+        }
+    }
+
+    fn begin(&mut self, job: u64, deed: Deed, now: Instant) {
+        let mut at = None;
+        match deed {
+            Deed::Answer => return self.reply(job),
+            Deed::Slow(ms) => at = Some(now + Duration::from_millis(ms)),
+            Deed::Error => {
+                self.output.extend(format!("{{\"id\":{job},\"status\":\"error\",\"error\":\"no\"}}\n").bytes());
+                return;
+            }
+            Deed::Double => {
+                self.reply(job);
+                return self.reply(job);
+            }
+            Deed::Crash => self.exited = Some(How::Signal(libc::SIGSEGV)),
+            Deed::HalfCrash => {
+                self.output.extend(b"{\"id\":");
+                self.exited = Some(How::Code(0));
+            }
+            Deed::CrashHeld => {
+                self.exited = Some(How::Code(3));
+                self.output_held_until = Some(now + HELD);
+            }
+            Deed::Hang | Deed::HangLate => {}
+            Deed::HangDeaf => self.deaf = true,
+            Deed::Garbage => self.output.extend(b"hello\n"),
+            Deed::CloseOutput => self.output_closed = true,
+            Deed::AnswerCrash => {
+                self.reply(job);
+                self.exited = Some(How::Code(1));
+            }
+            Deed::WrongId => self.reply(job + 1000),
+        }
+        self.running.push(Running { job, deed, since: now, at });
+    }
+
+    fn reply(&mut self, job: u64) {
+        if self.output_closed {
+            return;
+        }
+        self.output.extend(format!("{{\"id\":{job},\"status\":\"ok\",\"data\":{job}}}\n").bytes());
+        if !self.condemned {
+            self.answered.push(job);
+        }
+    }
+
+    /// It gets a signal.
+    pub fn signalled(&mut self, signal: i32) {
+        if self.exited.is_some() {
+            return;
+        }
+        if signal == libc::SIGUSR1 {
+            self.stderr.extend(b"stack of the worker\n");
+            return;
+        }
+        self.condemned = true;
+        if signal == libc::SIGTERM && self.deaf {
+            return;
+        }
+        if let Some(late) = self.running.iter().find(|running| running.deed == Deed::HangLate) {
+            let job = late.job;
+            self.reply(job);
+        }
+        self.exited = Some(How::Signal(signal));
+    }
+
+    /// It was stopped for so long: all that it would have done comes so much later.
+    pub fn pause(&mut self, by: Duration) {
+        self.ready_at = self.ready_at.map(|at| at + by);
+        for running in &mut self.running {
+            running.since += by;
+            running.at = running.at.map(|at| at + by);
+        }
+    }
+}
