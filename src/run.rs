@@ -178,7 +178,7 @@ fn conclude(
         summary.exit_status = exit.status();
         last.push(Error::io(format!("cannot write {}: {}", path.display(), reason(&error))).to_string());
     }
-    if settings.report.verbosity > Verbosity::Quiet && exit != Exit::ReaderGone {
+    if settings.report.verbosity > Verbosity::Quiet && !matches!(exit, Exit::ReaderGone | Exit::Refused) {
         last.push(format!("forkpool: {}", summary.line()));
     }
     reporter.end((!last.is_empty()).then(|| last.join("\n")));

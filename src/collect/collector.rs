@@ -17,6 +17,7 @@ use super::reorder::Reorder;
 use crate::cancel::{Cancel, Level, Reason};
 use crate::config::Order;
 use crate::error::{Error, reason};
+use crate::exit::Exit;
 use crate::job::{Outcome, Status};
 use crate::pool::policies::StopPolicy;
 use crate::pool::queue::Queue;
@@ -86,7 +87,11 @@ impl Collector {
                 None => break,
             }
         }
-        run.finish();
+        let refused =
+            input.as_ref().and_then(|input| input.error.as_ref()).is_some_and(|error| error.exit == Exit::Refused);
+        if run.ended > 0 || !refused {
+            run.finish();
+        }
         let end = input.unwrap_or(InputEnd { jobs: 0, complete: false, unread: None, error: None });
         Collected { failed: run.failed, complete: end.complete, unread: end.unread, input_error: end.error }
     }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::counters::Counters;
-use super::text::{count, rate, seconds};
+use super::text::{count, rate, whole_seconds};
 use crate::config::{Progress, ReportSettings, Verbosity};
 
 pub enum Shown {
@@ -161,7 +161,7 @@ fn progress_text(counters: &Counters, share: Option<f64>, per_second: f64, elaps
     };
     text.push_str(&format!("  {}", rate(per_second)));
     if let Some(share) = share.filter(|&share| share > 0.0 && share < 1.0) {
-        text.push_str(&format!("  ETA {}", seconds((elapsed * (1.0 - share) / share).max(1.0).round())));
+        text.push_str(&format!("  ETA {}", whole_seconds(elapsed * (1.0 - share) / share)));
     }
     let failed = counters.failed();
     if failed > 0 {
@@ -181,7 +181,7 @@ fn plain_line(counters: &Counters, elapsed: f64) -> String {
     }
     text.push_str(&format!(", {}", rate(counters.done() as f64 / elapsed.max(0.001))));
     if let Some(share) = share.filter(|&share| share > 0.0 && share < 1.0) {
-        text.push_str(&format!(", about {} left", seconds((elapsed * (1.0 - share) / share).max(1.0).round())));
+        text.push_str(&format!(", about {} left", whole_seconds(elapsed * (1.0 - share) / share)));
     }
     text
 }

@@ -55,9 +55,13 @@ pub fn counted(number: u64, noun: &str) -> String {
 
 /// A time in the unit that fits: `0.31 s`, `12 s`, `3 min 5 s`, `2 h 10 min`.
 pub fn seconds(seconds: f64) -> String {
-    let whole = seconds.round() as u64;
+    if seconds < 9.95 { format!("{seconds:.2} s") } else { whole_seconds(seconds) }
+}
+
+/// As `seconds`, for a time that nobody knows exactly: `3 s`, at least one.
+pub fn whole_seconds(seconds: f64) -> String {
+    let whole = seconds.round().max(1.0) as u64;
     match whole {
-        _ if seconds < 9.95 => format!("{seconds:.2} s"),
         0..120 => format!("{whole} s"),
         120..7200 => format!("{} min {} s", whole / 60, whole % 60),
         _ => format!("{} h {} min", whole / 3600, whole % 3600 / 60),
