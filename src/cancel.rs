@@ -5,9 +5,8 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
 
-use crate::error::Error;
+use crate::error::{Error, Result, reason};
 use crate::exit::Exit;
 
 /// How urgently the run is to end.
@@ -65,7 +64,6 @@ pub struct Cancel {
 #[derive(Debug, Default)]
 struct State {
     reasons: Vec<Reason>,
-    since: Option<Instant>,
     bells: Vec<Bell>,
 }
 
@@ -86,7 +84,6 @@ impl Cancel {
     pub fn raise(&self, level: Level, reason: Reason) {
         let mut state = self.state.lock().expect("no thread panics while it holds this lock");
         state.reasons.push(reason);
-        state.since.get_or_insert_with(Instant::now);
         if self.level.fetch_max(level as u8, Ordering::AcqRel) < level as u8 {
             for bell in &state.bells {
                 bell.ring();
@@ -116,14 +113,12 @@ impl Cancel {
         state.reasons.iter().filter_map(failed).collect()
     }
 
-    /// Since when the run is being stopped.
-    pub fn since(&self) -> Option<Instant> {
-        self.state.lock().expect("no thread panics while it holds this lock").since
-    }
-
     /// A new bell, rung at every change of the level.
-    pub fn bell(&self) -> std::io::Result<Bell> {
-        let bell = Bell::new()?;
+    pub fn bell(&self) -> Result<Bell> {
+        let bell = Bell::new().map_err(|error| {
+            Error::refused(format!("cannot make a pipe: {}", reason(&error)))
+                .hint("fewer workers (-j), or a higher limit (ulimit -n)")
+        })?;
         self.state.lock().expect("no thread panics while it holds this lock").bells.push(bell.clone());
         Ok(bell)
     }

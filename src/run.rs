@@ -31,11 +31,8 @@ pub fn run(settings: Settings) -> Result<Exit> {
     spawn::find_program(&settings.pool.command.program, std::env::var_os("PATH"))?;
     let files = source::open_files(&settings.input)?;
     let (output, rejects) = open_outputs(&settings, &files)?;
-    let context = Context {
-        cancel: Arc::clone(&cancel),
-        bell: cancel.bell().map_err(|error| Error::refused(reason(&error)))?,
-        counter: Arc::clone(&counters.bytes_read),
-    };
+    let context =
+        Context { cancel: Arc::clone(&cancel), bell: cancel.bell()?, counter: Arc::clone(&counters.bytes_read) };
     let source = Source::new(&settings.input, files, &context)?;
     counters.bytes_total.store(source.size.unwrap_or(0), Ordering::Relaxed);
     let progress_file = settings.report.progress_file.as_ref().map(|path| {
@@ -190,11 +187,7 @@ pub fn dry_run(settings: &Settings) -> Result<Exit> {
     let program = spawn::find_program(&settings.pool.command.program, std::env::var_os("PATH"))?;
     let files = source::open_files(&settings.input)?;
     let cancel = Cancel::new();
-    let context = Context {
-        bell: cancel.bell().map_err(|error| Error::refused(reason(&error)))?,
-        cancel,
-        counter: Arc::default(),
-    };
+    let context = Context { bell: cancel.bell()?, cancel, counter: Arc::default() };
     let source = Source::new(&settings.input, files, &context)?;
     let from_terminal = settings.input.files.iter().any(|file| file.path.is_none()) && std::io::stdin().is_terminal();
     let jobs = if from_terminal { None } else { Some(source.count()?) };

@@ -77,7 +77,7 @@ impl Pool {
         let permits = Permits::new(settings.window, settings.memory, workers * ahead, workers).map_err(starved)?;
         let mut bells = Vec::with_capacity(settings.workers);
         for _ in 0..settings.workers {
-            bells.push(shared.cancel.bell().map_err(starved)?);
+            bells.push(shared.cancel.bell()?);
         }
         let queue = Arc::new(Queue::new(jobs, permits, bells.clone(), settings.memory / BACKLOG_SHARE));
         let mut threads = Vec::with_capacity(settings.workers);

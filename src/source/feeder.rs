@@ -75,7 +75,7 @@ enum Left {
 
 impl Feeder {
     fn feed_all(&mut self, readers: &mut [Reader]) -> Result<Left, Error> {
-        let bell = self.feed.cancel.bell().map_err(|error| Error::io(crate::error::reason(&error)))?;
+        let bell = self.feed.cancel.bell()?;
         let several = readers.len() > 1;
         let mut frames = Vec::new();
         for (index, reader) in readers.iter_mut().enumerate() {

@@ -18,7 +18,7 @@ use bytes::Bytes;
 
 use crate::cancel::Cancel;
 use crate::config::{Format, InputFile, InputSettings};
-use crate::error::{Error, Result, reason};
+use crate::error::Result;
 
 use by_line::ByLine;
 use csv::CsvFrames;
@@ -83,7 +83,7 @@ pub fn first_job(settings: &InputSettings) -> Result<Option<Bytes>> {
     let settings = InputSettings { files: named, ..settings.clone() };
     let files = open_files(&settings)?;
     let cancel = Cancel::new();
-    let bell = cancel.bell().map_err(|error| Error::refused(reason(&error)))?;
+    let bell = cancel.bell()?;
     let source = Source::new(&settings, files, &Context { cancel, bell, counter: Arc::default() })?;
     let mut frames = Vec::new();
     for mut reader in source.readers {
