@@ -76,6 +76,7 @@ pub fn run(settings: Settings) -> Result<Exit> {
         messages: messages.clone(),
         queue: Arc::clone(&queue),
         cancel: Arc::clone(&cancel),
+        bell: context.bell.clone(),
         counters: Arc::clone(&counters),
         timeout_field: settings.input.timeout_field.clone(),
     };

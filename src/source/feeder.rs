@@ -23,6 +23,8 @@ pub struct Feed {
     pub messages: Sender<Message>,
     pub queue: Arc<Queue>,
     pub cancel: Arc<Cancel>,
+    /// The one that the inputs wait for, too.
+    pub bell: Bell,
     pub counters: Arc<Counters>,
     /// The job's field that holds its own time limit.
     pub timeout_field: Option<String>,
@@ -75,7 +77,7 @@ enum Left {
 
 impl Feeder {
     fn feed_all(&mut self, readers: &mut [Reader]) -> Result<Left, Error> {
-        let bell = self.feed.cancel.bell()?;
+        let bell = self.feed.bell.clone();
         let several = readers.len() > 1;
         let mut frames = Vec::new();
         for (index, reader) in readers.iter_mut().enumerate() {
