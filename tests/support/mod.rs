@@ -144,7 +144,8 @@ impl Running {
         thread::spawn(move || drop(sender.send(child.wait_with_output())));
         let Ok(output) = receiver.recv_timeout(HANG) else {
             let left = describe(&marked(&self.mark));
-            kill(id, libc::SIGKILL);
+            // All of them, or one that holds the pipes would be waited for.
+            marked(&self.mark).into_iter().chain([id]).for_each(|id| kill(id, libc::SIGKILL));
             let output = receiver.recv().expect("the thread sends").expect("a process can be waited for");
             panic!("it hangs: {left:?}\n{}", String::from_utf8_lossy(&output.stderr));
         };
