@@ -45,6 +45,14 @@ pub fn forkpool<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>) -> Run {
     run
 }
 
+/// forkpool with the hostile worker: `chaotic("-j 2 --timeout 1s -- --ready")`. Words behind ` --` are the
+/// worker's options.
+pub fn chaotic(words: &str) -> Run {
+    let (own, workers) = words.split_once("-- ").unwrap_or((words, ""));
+    let words = own.split_whitespace().chain(["--", chaos()]).chain(workers.split_whitespace());
+    forkpool(words)
+}
+
 /// `sh -c SCRIPT` with forkpool on the PATH, in `folder`: the command lines of the documents.
 pub fn shell(script: &str, folder: &Path) -> Run {
     let mut run = Run::new(Command::new("sh"));
