@@ -46,8 +46,12 @@ impl Session {
     fn end_job(&mut self, index: usize, open: Open, shared: bool, live: &Live, death: &Death, now: Instant) {
         let elapsed = open.started.map_or(Duration::ZERO, |at| now.saturating_duration_since(at));
         if let Some(sealed) = open.sealed {
-            let payload = sealed.error.to_json();
-            self.fail(open.delivery, sealed.status, payload, RetryAdvice::default(), sealed.elapsed, now);
+            // It may have ended before its next step was due, of the dump or of the end of its input.
+            let error = match &live.ending {
+                Some(ending) => ending.explain(sealed.error),
+                None => sealed.error,
+            };
+            self.fail(open.delivery, sealed.status, error.to_json(), RetryAdvice::default(), sealed.elapsed, now);
             return;
         }
         let at_once = self.settings.concurrency > 1 || live.not_serial;

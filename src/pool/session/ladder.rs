@@ -24,8 +24,8 @@ pub struct Ending {
     step: Step,
     /// When the next step is due.
     pub next: Instant,
-    /// The worker has written a line although its job's time was up.
-    pub answered_late: bool,
+    /// The worker has written a line once its input was closed, although its job's time was up.
+    answered_probe: bool,
     /// What it wrote to stderr when it was asked where it is stuck.
     dump: Vec<u8>,
 }
@@ -80,7 +80,7 @@ const DUMP_KEPT: usize = 64 * 1024;
 
 impl Ending {
     fn new(why: Why, step: Step, next: Instant) -> Ending {
-        Ending { why, step, next, answered_late: false, dump: Vec::new() }
+        Ending { why, step, next, answered_probe: false, dump: Vec::new() }
     }
 
     /// An asked worker may answer; a condemned one may not.
@@ -95,6 +95,22 @@ impl Ending {
 
     pub fn was_signalled(&self) -> bool {
         matches!(self.step, Step::Terminated | Step::Killed | Step::Dumping)
+    }
+
+    /// A line that is nobody's any more.
+    pub fn late_line(&mut self) {
+        self.answered_probe |= self.step == Step::Probed;
+    }
+
+    /// Adds to a job's error what the worker has shown since its time was up.
+    pub fn explain(&self, mut error: JobError) -> JobError {
+        if !self.dump.is_empty() {
+            error = error.with("dump", String::from_utf8_lossy(&self.dump).into_owned());
+        }
+        if self.answered_probe {
+            error = error.with("hint", explain::BUFFERED);
+        }
+        error
     }
 
     pub fn stderr(&mut self, bytes: &[u8]) {
@@ -259,20 +275,13 @@ impl Session {
     /// Ends the jobs whose end is decided. One that is to be run again stays until the worker is gone.
     fn tell_sealed(&mut self, now: Instant) {
         let State::Live(live) = &mut self.state else { return };
-        let dump = live.ending.as_ref().map_or(&[][..], |ending| &ending.dump);
-        let dump = (!dump.is_empty()).then(|| String::from_utf8_lossy(dump).into_owned());
-        let late = live.ending.as_ref().is_some_and(|ending| ending.answered_late);
         let attempted = live.open.iter_mut().position(|open| open.sealed.is_some());
         let Some(index) = attempted else { return };
         let open = &mut live.open[index];
         let attempt = open.delivery.charged + 1;
-        let Some(sealed) = open.sealed.take() else { return };
-        let mut sealed = sealed;
-        if let Some(dump) = dump {
-            sealed.error = sealed.error.with("dump", dump);
-        }
-        if late {
-            sealed.error = sealed.error.with("hint", explain::BUFFERED);
+        let Some(mut sealed) = open.sealed.take() else { return };
+        if let Some(ending) = &live.ending {
+            sealed.error = ending.explain(sealed.error);
         }
         let retried = self.level < Level::Drain
             && self.settings.retry.next(sealed.status, attempt, RetryAdvice::default(), 0.0).is_some();

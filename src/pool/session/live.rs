@@ -239,7 +239,7 @@ impl Session {
         let State::Live(live) = &mut self.state else { return false };
         if !live.takes_replies() {
             if let Some(ending) = &mut live.ending {
-                ending.answered_late = true;
+                ending.late_line();
             }
             return false;
         }
