@@ -21,7 +21,7 @@
 //!
 //! Options, of the worker's start: `--ready`, `--slow-start MS`, `--banner TEXT`, `--fail N` (exit with that
 //! status, after some words), `--fail-unless FILE` (only as long as FILE is not there, which it creates),
-//! `--close-stdin`, `--buffered` (replies are held back until the end of the input), `--dump` (says on
+//! `--close-stdin`, `--read-one` (takes no byte beyond the job it runs), `--buffered` (replies are held back until the end of the input), `--dump` (says on
 //! SIGUSR1 or SIGQUIT where it is).
 
 // Said at once or not at all: nobody is told of a failure, the worker just ends by it.
@@ -29,6 +29,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, Read, Write};
+use std::os::fd::AsFd;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -85,7 +86,7 @@ impl Default for Steps {
 }
 
 struct Worker {
-    input: io::BufReader<io::Stdin>,
+    input: io::BufReader<File>,
     output: io::BufWriter<io::Stdout>,
     /// Replies are held back.
     buffered: bool,
@@ -107,7 +108,7 @@ fn main() -> io::Result<()> {
     let none = rustix::process::Rlimit { current: Some(0), maximum: Some(0) };
     rustix::process::setrlimit(rustix::process::Resource::Core, none)?;
     let mut worker = Worker {
-        input: io::BufReader::with_capacity(1 << 20, io::stdin()),
+        input: io::BufReader::with_capacity(1 << 20, own_stdin()?),
         output: io::BufWriter::with_capacity(1 << 20, io::stdout()),
         buffered: false,
         deferred: Vec::new(),
@@ -136,7 +137,8 @@ impl Worker {
                 "--fail" => fail(number(&value())),
                 "--fail-unless" if File::create_new(value()).is_ok() => fail(3),
                 "--fail-unless" => {}
-                "--close-stdin" => rustix::stdio::dup2_stdin(File::open("/dev/null")?)?,
+                "--close-stdin" => self.close_stdin()?,
+                "--read-one" => self.input = io::BufReader::with_capacity(1, own_stdin()?),
                 "--buffered" => self.buffered = true,
                 "--dump" => self.dump_on_request()?,
                 // The grandchild's own life.
@@ -287,7 +289,7 @@ impl Worker {
                 std::mem::forget(std::hint::black_box(memory));
             }
             "close_stdout" => rustix::stdio::dup2_stdout(OpenOptions::new().write(true).open("/dev/null")?)?,
-            "close_stdin" => rustix::stdio::dup2_stdin(File::open("/dev/null")?)?,
+            "close_stdin" => self.close_stdin()?,
             "orphan" | "daemon" => linger(step, &file(&script.pid))?,
             other => panic!("there is no step {other}"),
         }
@@ -315,6 +317,13 @@ impl Worker {
         if self.buffered { Ok(()) } else { self.output.flush() }
     }
 
+    fn close_stdin(&mut self) -> io::Result<()> {
+        let nothing = File::open("/dev/null")?;
+        rustix::stdio::dup2_stdin(&nothing)?;
+        self.input = io::BufReader::new(nothing);
+        Ok(())
+    }
+
     /// From now on SIGTERM only sets the flag.
     fn catch_term(&mut self) -> io::Result<Arc<AtomicBool>> {
         if let Some(asked) = &self.asked {
@@ -336,6 +345,11 @@ impl Worker {
         });
         Ok(())
     }
+}
+
+/// Stdin without the buffer that the standard library puts before it.
+fn own_stdin() -> io::Result<File> {
+    Ok(File::from(io::stdin().as_fd().try_clone_to_owned()?))
 }
 
 fn ok(id: u64, data: &str) -> String {
