@@ -143,10 +143,6 @@ impl JobError {
         self
     }
 
-    pub fn message(&self) -> &str {
-        &self.message
-    }
-
     /// `{"name":…,"message":…,…}`
     pub fn to_json(&self) -> Bytes {
         #[derive(serde::Serialize)]

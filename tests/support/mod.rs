@@ -260,7 +260,7 @@ pub fn kill(id: i32, signal: i32) {
     let id = rustix::process::Pid::from_raw(id).expect("a process has an id");
     let signal = rustix::process::Signal::from_named_raw(signal).expect("tests send named signals");
     // It may be gone already.
-    drop(rustix::process::kill_process(id, signal));
+    let _ = rustix::process::kill_process(id, signal);
 }
 
 /// Living processes with this mark in their environment. A zombie counts as dead.

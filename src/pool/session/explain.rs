@@ -60,6 +60,7 @@ impl Death {
                 let limit = humantime::format_duration(settings.start_timeout);
                 format!("was ended: it was not ready within --start-timeout ({limit})")
             }
+            (Some(Why::BadReply | Why::Timeout), _) => live.complaint.clone(),
             (Some(Why::ClosedOutput), _) => "closed its output without an answer".to_owned(),
             (_, Some(How::Signal(libc::SIGKILL))) if out_of_memory => {
                 "was killed by SIGKILL: the kernel ran out of memory".to_owned()
@@ -145,11 +146,15 @@ fn exit_zero_hint(settings: &PoolSettings) -> &'static str {
     }
 }
 
+/// What a worker did that wrote something that is no reply.
+pub fn broken(reason: &str, line: &[u8]) -> String {
+    format!("broke the protocol: {reason}; it wrote: {}", shown(line))
+}
+
 /// The error of a job whose worker wrote something that is no reply.
 pub fn bad_reply(worker: &str, reason: &str, line: &[u8]) -> JobError {
-    let wrote = shown(line);
-    let message = format!("worker {worker} broke the protocol: {reason}; it wrote: {wrote}");
-    let error = JobError::new("BadReply", message).with("output", wrote);
+    let message = format!("worker {worker} {}", broken(reason, line));
+    let error = JobError::new("BadReply", message).with("output", shown(line));
     if line.trim_ascii_start().starts_with(b"{") {
         error
     } else {

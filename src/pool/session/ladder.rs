@@ -230,6 +230,7 @@ impl Session {
         let limit = open.delivery.job.timeout().or(self.settings.timeout).unwrap_or_default();
         let elapsed = open.started.map_or(Duration::ZERO, |at| now.saturating_duration_since(at));
         let limit = humantime::format_duration(limit);
+        live.complaint = format!("was ended: no answer to job {} within {limit}", open.delivery.job.number);
         let message = format!("no answer within {limit}; worker w{} was ended", self.slot);
         let error = JobError::new("TimeoutError", message);
         open.sealed = Some(Sealed { status: Status::Timeout, error, elapsed });
@@ -257,9 +258,8 @@ impl Session {
         if let Some(head) = live.open.front_mut() {
             let elapsed = head.started.map_or(Duration::ZERO, |at| now.saturating_duration_since(at));
             head.sealed = Some(Sealed { status: Status::BadReply, error, elapsed });
-        } else {
-            self.out.reports.push(super::Report::Lost(error.message().to_owned()));
         }
+        live.complaint = explain::broken(reason, line);
         live.output.discard();
         self.tell_sealed(now);
         self.terminate(Why::BadReply, now);

@@ -56,6 +56,8 @@ pub struct Live {
     /// The hint about buffered output has been given.
     pub hinted: bool,
     pub ending: Option<Ending>,
+    /// What it was ended for, in words: `broke the protocol: …`.
+    pub complaint: String,
     pub exited: Option<Exited>,
     pub output_ended: bool,
     /// When its end is judged, although only its exit or only the end of its output is known.
@@ -83,6 +85,7 @@ impl Live {
             not_serial: false,
             hinted: false,
             ending: None,
+            complaint: String::new(),
             exited: None,
             output_ended: false,
             judge_at: None,
