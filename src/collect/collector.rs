@@ -153,13 +153,11 @@ impl Run {
 
     fn count(&mut self, outcome: &Outcome) {
         self.collector.counters.ended(outcome.status).fetch_add(1, Ordering::Relaxed);
-        if outcome.status == Status::Ok {
-            return;
-        }
-        self.failed += 1;
+        self.failed += u64::from(outcome.status != Status::Ok);
         if outcome.status == Status::NotRun || self.collector.cancel.level() > Level::Run {
             return;
         }
+        // Also after one that is ok: a share counts only once enough jobs have ended.
         if self.collector.stop.reached(self.failed, self.ended) {
             let failed = self.failed;
             let (level, words) = match self.collector.stop {
