@@ -100,8 +100,9 @@ impl Run {
     /// Starts it; `Running::end` must follow.
     pub fn start(mut self) -> Running {
         let mut child = self.command.spawn().expect("the program starts");
-        if let Some(mut stdin) = child.stdin.take()
-            && !self.input.is_empty()
+        // Without input it stays open until `end`, for tests that write it themselves.
+        if !self.input.is_empty()
+            && let Some(mut stdin) = child.stdin.take()
         {
             let input = std::mem::take(&mut self.input);
             // The run may end before it has read all of its input.
