@@ -205,7 +205,7 @@ impl Run {
             message: String::from_utf8_lossy(&outcome.payload).into_owned(),
         });
         let Shown { name, message } = shown;
-        self.collector.reporter.notice(format!(
+        self.collector.reporter.alert(&format!(
             "job {} (line {}) {}: {name}: {message}",
             outcome.job.number,
             outcome.job.line,

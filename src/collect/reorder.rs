@@ -110,15 +110,15 @@ mod tests {
     use crate::job::{Extra, Job, JobKey, Status};
 
     fn outcome(number: u64, size: usize) -> Outcome {
-        let key = (number % 3 == 0).then_some(JobKey { digest: u128::from(number) << 70, occurrence: 2 });
-        let raw = (number % 2 == 0).then(|| Bytes::from_static(b"raw"));
+        let key = number.is_multiple_of(3).then_some(JobKey { digest: u128::from(number) << 70, occurrence: 2 });
+        let raw = number.is_multiple_of(2).then(|| Bytes::from_static(b"raw"));
         let extra = (key.is_some() || raw.is_some()).then(|| Box::new(Extra { raw, timeout: None, key }));
         Outcome {
             job: Job { number, line: number * 2, data: Bytes::from_static(b"{}"), extra },
             status: Status::ALL[number as usize % 7],
             payload: Bytes::from(vec![b'x'; size]),
             attempts: number as u32 % 4,
-            worker: (number % 5 > 0).then_some(number as u32 % 5),
+            worker: (!number.is_multiple_of(5)).then_some(number as u32 % 5),
             elapsed: Duration::from_nanos(number * 1000),
         }
     }

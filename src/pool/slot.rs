@@ -404,10 +404,9 @@ impl Loop {
             }
             Report::Silent => {
                 if !self.slot.queue.hinted.swap(true, Ordering::Relaxed) {
-                    reporter.notice(
+                    reporter.alert(
                         "a worker has answered nothing for 5 s since its first job; many programs hold their output \
-                         back in a pipe: try sed -u, jq --unbuffered, python -u, stdbuf -oL"
-                            .to_owned(),
+                         back in a pipe: try sed -u, jq --unbuffered, python -u, stdbuf -oL",
                     );
                 }
             }

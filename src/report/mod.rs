@@ -82,10 +82,15 @@ impl Reporter {
         self.send(Note::LogEnd(slot));
     }
 
+    /// What even a quiet run says: a job's error that has no other place, a run that seems to hang.
+    pub fn alert(&self, words: &str) {
+        self.send(Note::Say(format!("forkpool: {}", escape(words))));
+    }
+
     /// A warning or a hint.
     pub fn notice(&self, words: String) {
         if self.verbosity > Verbosity::Quiet {
-            self.send(Note::Say(format!("forkpool: {}", escape(&words))));
+            self.alert(&words);
         }
     }
 
