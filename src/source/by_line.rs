@@ -68,13 +68,15 @@ impl ByLine {
 
     fn too_long(&self, line: &[u8]) -> Frame {
         let reason = format!("longer than --max-job-bytes ({} bytes)", self.max_bytes);
-        bad(line, self.lines, reason)
+        // It may be of any size, and most of it may not even be here.
+        bad(line, self.lines, reason, false)
     }
 }
 
-/// A frame that is no job.
-pub fn bad(line: &[u8], number: u64, reason: String) -> Frame {
-    let raw = Bytes::copy_from_slice(&line[..line.len().min(KEPT)]);
+/// A frame that is no job. All of its bytes are kept if they are wanted for `--rejects`.
+pub fn bad(line: &[u8], number: u64, reason: String, keep_raw: bool) -> Frame {
+    let kept = if keep_raw { line.len() } else { line.len().min(KEPT) };
+    let raw = Bytes::copy_from_slice(&line[..kept]);
     Frame { line: number, data: Err(reason), raw: Some(raw) }
 }
 

@@ -172,20 +172,21 @@ impl CsvFrames {
     }
 
     fn frame(&mut self, row: Row) -> Frame {
+        let keep = self.settings.keep_raw;
         if row.open_quote {
             let reason = "a quote is opened that is never closed".to_owned();
-            return bad(&row.bytes, row.line, reason);
+            return bad(&row.bytes, row.line, reason, keep);
         }
         if row.bytes.len() > self.settings.max_job_bytes {
             let reason = format!("longer than --max-job-bytes ({} bytes)", self.settings.max_job_bytes);
-            return bad(&row.bytes, row.line, reason);
+            return bad(&row.bytes, row.line, reason, keep);
         }
         self.split_fields(&row.bytes);
         let columns = self.columns.as_ref().expect("the header has been read");
         let (expected, found) = (columns.names.len(), self.ends.len());
         if expected != found {
             let s = if expected == 1 { "" } else { "s" };
-            return bad(&row.bytes, row.line, format!("expected {expected} field{s}, found {found}"));
+            return bad(&row.bytes, row.line, format!("expected {expected} field{s}, found {found}"), keep);
         }
         let mut data =
             Vec::with_capacity(row.bytes.len() + columns.keys.iter().map(|key| key.len() + 3).sum::<usize>());
@@ -193,7 +194,7 @@ impl CsvFrames {
         for (index, (key, &end)) in columns.keys.iter().zip(&self.ends).enumerate() {
             let Ok(text) = std::str::from_utf8(&self.fields[start..end]) else {
                 let name = &columns.names[index];
-                return bad(&row.bytes, row.line, format!("column {name:?} is not UTF-8"));
+                return bad(&row.bytes, row.line, format!("column {name:?} is not UTF-8"), keep);
             };
             data.push(if index == 0 { b'{' } else { b',' });
             data.extend_from_slice(key);
@@ -233,7 +234,8 @@ impl Frames for CsvFrames {
                 // Nobody knows where the next row begins: this is the end of this file.
                 self.ended = true;
                 let row = self.rows.rest();
-                frames.push(bad(&row.bytes, row.line, "the row is longer than --max-job-bytes".to_owned()));
+                let reason = "the row is longer than --max-job-bytes".to_owned();
+                frames.push(bad(&row.bytes, row.line, reason, self.settings.keep_raw));
                 return Ok(More::Frames);
             }
             match self.input.read(self.rows.buffer())? {

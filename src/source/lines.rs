@@ -13,7 +13,7 @@ pub fn frame(line: Bytes, number: u64, keep_raw: bool) -> Option<Frame> {
             let raw = keep_raw.then(|| line.slice_ref(text.as_bytes()));
             Frame { line: number, data: Ok(Bytes::from(data)), raw }
         }
-        Err(error) => bad(text, number, format!("not UTF-8 at byte {}", error.valid_up_to() + 1)),
+        Err(error) => bad(text, number, format!("not UTF-8 at byte {}", error.valid_up_to() + 1), keep_raw),
     })
 }
 

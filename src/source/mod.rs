@@ -36,7 +36,7 @@ pub struct Frame {
     /// The job as one JSON text, or why there is none (`expected 3 fields, found 2`).
     pub data: std::result::Result<Bytes, String>,
     /// The input's own bytes without the line end, where they differ from `data` and are wanted
-    /// (`keep_raw`), and always, cut to a few KiB, for a frame that is no job.
+    /// (`keep_raw`), and always for a frame that is no job: cut to a few KiB unless they are wanted.
     pub raw: Option<Bytes>,
 }
 

@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 use super::Frame;
 use super::by_line::bad;
 
-pub fn frame(line: Bytes, number: u64, _keep_raw: bool) -> Option<Frame> {
+pub fn frame(line: Bytes, number: u64, keep_raw: bool) -> Option<Frame> {
     let text = line.trim_ascii();
     if text.is_empty() {
         return None;
@@ -14,7 +14,7 @@ pub fn frame(line: Bytes, number: u64, _keep_raw: bool) -> Option<Frame> {
     // Only the frame of the value is found, by a loop: neither depth nor size of numbers matters.
     match serde_json::from_slice::<&RawValue>(text) {
         Ok(_) => Some(Frame { line: number, data: Ok(one_line(&line, text)), raw: None }),
-        Err(error) => Some(bad(&line, number, words(&error, text))),
+        Err(error) => Some(bad(&line, number, words(&error, text), keep_raw)),
     }
 }
 
