@@ -132,6 +132,18 @@ pub struct JournalSettings {
     /// Know a job by this field instead of by its whole content.
     pub key: Option<String>,
     pub sync: Sync,
+    /// The worker is one that forkpool supplies around this.
+    pub handler: Option<HandlerChoice>,
+}
+
+/// A handler as it was asked for. A journal is about this, not about the supplied worker's command line, which
+/// may look different in the next version.
+#[derive(Debug, Clone)]
+pub struct HandlerChoice {
+    pub file: PathBuf,
+    pub function: Option<String>,
+    pub route: Option<String>,
+    pub runtime: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -186,6 +198,15 @@ impl Settings {
             },
             key: args.resuming.key.clone(),
             sync: args.resuming.sync.unwrap_or(Sync::Every(Duration::from_secs(1))),
+            handler: args.workers.handler.as_deref().map(|handler| {
+                let (file, function) = shims::split(handler);
+                HandlerChoice {
+                    file: PathBuf::from(file),
+                    function: function.map(str::to_owned),
+                    route: args.workers.route.clone(),
+                    runtime: args.workers.runtime.clone(),
+                }
+            }),
         });
         Ok(Settings {
             input: InputSettings {

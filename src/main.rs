@@ -27,6 +27,7 @@ mod protocol;
 mod shims;
 
 mod collect;
+mod journal;
 mod report;
 
 mod cancel;

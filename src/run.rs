@@ -12,15 +12,16 @@ use rustix::event::{PollFd, PollFlags};
 
 use crate::cancel::{Cancel, Level, Reason};
 use crate::collect::{self, Collected, Collector, Output, Outputs, Rejects, Reorder};
-use crate::config::{Channel, Depth, Format, Settings, Verbosity, format_name};
+use crate::config::{Channel, Depth, Format, JournalMode, Settings, Verbosity, format_name};
 use crate::error::{Error, Result, reason};
 use crate::exit::Exit;
+use crate::journal::{self, Journal};
 use crate::pool::{self, Pool, Shared, spawn};
 use crate::protocol::Protocol;
 use crate::report::counters::Counters;
 use crate::report::summary::Summary;
 use crate::report::{Reporter, count, counted};
-use crate::source::{self, Context, Feed, Source};
+use crate::source::{self, Context, Count, Feed, Source};
 use crate::{signal, sys};
 
 /// Runs all jobs. The error is one that came before any job; later ones are told here.
@@ -30,6 +31,8 @@ pub fn run(settings: Settings) -> Result<Exit> {
     let counters = Arc::new(Counters::default());
     spawn::find_program(&settings.pool.command.program, std::env::var_os("PATH"))?;
     let files = source::open_files(&settings.input)?;
+    // Before an output is emptied: a journal that is refused leaves everything as it is.
+    let journal = settings.journal.as_ref().map(|journal| journal::open(journal, &settings, &files)).transpose()?;
     let (output, rejects) = open_outputs(&settings, &files)?;
     let context =
         Context { cancel: Arc::clone(&cancel), bell: cancel.bell()?, counter: Arc::clone(&counters.bytes_read) };
@@ -41,6 +44,17 @@ pub fn run(settings: Settings) -> Result<Exit> {
     });
     let reporter = Reporter::start(&settings.report, Arc::clone(&counters), progress_file.transpose()?)
         .map_err(|error| Error::pool(format!("cannot start a thread: {}", reason(&error))))?;
+
+    let (recall, mut writer) = match journal {
+        Some(Journal { recall, writer, notice }) => {
+            notice.into_iter().for_each(|notice| reporter.notice(notice));
+            (Some(recall), Some(writer))
+        }
+        None => (None, None),
+    };
+    if let (Some(writer), Some(journal)) = (&mut writer, &settings.journal) {
+        writer.start_syncing(journal.sync, &cancel)?;
+    }
 
     let (messages, received) = crossbeam_channel::unbounded();
     // Permits bound what is in it; a few pieces more than the slots can take at once are enough.
@@ -79,6 +93,8 @@ pub fn run(settings: Settings) -> Result<Exit> {
         bell: context.bell.clone(),
         counters: Arc::clone(&counters),
         timeout_field: settings.input.timeout_field.clone(),
+        recall,
+        keep_jobs: settings.pool.keep_jobs,
     };
     // Never joined: it may sit in a read.
     pool::guarded("source".to_owned(), messages, move || source.run(feed))
@@ -87,6 +103,7 @@ pub fn run(settings: Settings) -> Result<Exit> {
 
     let collector = Collector {
         outputs,
+        journal: writer,
         messages: received,
         queue: Arc::clone(&queue),
         cancel: Arc::clone(&cancel),
@@ -191,7 +208,9 @@ pub fn dry_run(settings: &Settings) -> Result<Exit> {
     let context = Context { bell: cancel.bell()?, cancel, counter: Arc::default() };
     let source = Source::new(&settings.input, files, &context)?;
     let from_terminal = settings.input.files.iter().any(|file| file.path.is_none()) && std::io::stdin().is_terminal();
-    let jobs = if from_terminal { None } else { Some(source.count()?) };
+    let journal = settings.journal.as_ref().filter(|journal| journal.mode != JournalMode::New);
+    let recall = journal.map(|journal| journal::peek(journal, settings)).transpose()?.flatten();
+    let jobs = if from_terminal { None } else { Some(source.count(recall)?) };
 
     let mut text = String::new();
     let mut say = |label: &str, value: String| text.push_str(&format!("{label:<9} {value}\n"));
@@ -219,16 +238,20 @@ pub fn dry_run(settings: &Settings) -> Result<Exit> {
     for file in &settings.input.files {
         say("input", format!("{} ({})", file.name(), format_name(file.format)));
     }
-    match jobs {
+    match &jobs {
         None => say("jobs", "not counted: the input is a terminal".to_owned()),
-        Some((jobs, 0)) => say("jobs", count(jobs)),
-        Some((jobs, bad)) => {
-            say("jobs", format!("{} and {} that cannot be read as a job", count(jobs), counted(bad, "line")))
+        Some(Count { jobs, bad: 0, .. }) => say("jobs", count(*jobs)),
+        Some(Count { jobs, bad, .. }) => {
+            say("jobs", format!("{} and {} that cannot be read as a job", count(*jobs), counted(*bad, "line")))
         }
     }
     say("output", format!("{} ({})", name_of(settings.output.path.as_deref()), format_name(settings.output.format)));
     if let Some(path) = &settings.output.rejects {
         say("rejects", format!("{} ({})", path.display(), format_name(settings.output.input_format)));
+    }
+    if let Some(journal) = &settings.journal {
+        let done = jobs.map_or(String::new(), |jobs| format!(" ({} done already)", counted(jobs.done, "job")));
+        say("journal", format!("{}{done}", journal.path.display()));
     }
     print(text.as_bytes())
 }

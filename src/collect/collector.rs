@@ -19,6 +19,7 @@ use crate::config::Order;
 use crate::error::{Error, reason};
 use crate::exit::Exit;
 use crate::job::{Outcome, Status};
+use crate::journal;
 use crate::pool::policies::StopPolicy;
 use crate::pool::queue::Queue;
 use crate::pool::{InputEnd, Message};
@@ -39,6 +40,7 @@ pub struct Outputs {
 
 pub struct Collector {
     pub outputs: Outputs,
+    pub journal: Option<journal::Writer>,
     pub messages: Receiver<Message>,
     pub queue: Arc<Queue>,
     pub cancel: Arc<Cancel>,
@@ -59,23 +61,47 @@ pub struct Collected {
     pub input_error: Option<Error>,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Origin {
+    ThisRun,
+    Journal,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Tally {
+    ended: u64,
+    failed: u64,
+}
+
 /// The state of one run.
 struct Run {
     collector: Collector,
-    ended: u64,
-    failed: u64,
+    /// A message that has been received and not been looked at.
+    pending: Option<Message>,
+    all: Tally,
+    /// What came from the journal. It is left out when it is decided whether the run has failed enough: with
+    /// `--max-failures` a run that resumes would else end where the one before it has ended.
+    restored: Tally,
     /// An output has failed; nothing more is written.
     broken: bool,
 }
 
+/// So many outcomes are written to the journal together at most.
+const GROUP: usize = 1024;
+
 impl Collector {
     /// Collects until every job that was read has its record.
     pub fn run(self) -> Collected {
-        let mut run = Run { collector: self, ended: 0, failed: 0, broken: false };
+        let (all, restored) = (Tally::default(), Tally::default());
+        let mut run = Run { collector: self, pending: None, all, restored, broken: false };
         let mut input: Option<InputEnd> = None;
-        while input.as_ref().is_none_or(|input| run.ended < input.jobs) {
+        while input.as_ref().is_none_or(|input| run.all.ended < input.jobs) {
             match run.next() {
-                Some(Message::Outcomes(outcomes)) => run.take(outcomes),
+                Some(Message::Outcomes(mut outcomes)) => {
+                    run.write_journal(&mut outcomes);
+                    run.take(outcomes, Origin::ThisRun);
+                }
+                Some(Message::Restored(outcomes)) => run.take(outcomes, Origin::Journal),
                 Some(Message::InputEnded(end)) => {
                     run.collector.counters.input_ended.store(true, Ordering::Relaxed);
                     input = Some(end);
@@ -89,17 +115,20 @@ impl Collector {
         }
         let refused =
             input.as_ref().and_then(|input| input.error.as_ref()).is_some_and(|error| error.exit == Exit::Refused);
-        if run.ended > 0 || !refused {
+        if run.all.ended > 0 || !refused {
             run.finish();
         }
         let end = input.unwrap_or(InputEnd { jobs: 0, complete: false, unread: None, error: None });
-        Collected { failed: run.failed, complete: end.complete, unread: end.unread, input_error: end.error }
+        Collected { failed: run.all.failed, complete: end.complete, unread: end.unread, input_error: end.error }
     }
 }
 
 impl Run {
     /// The next message. What is written so far goes out before waiting for it.
     fn next(&mut self) -> Option<Message> {
+        if let Some(message) = self.pending.take() {
+            return Some(message);
+        }
         match self.collector.messages.try_recv() {
             Ok(message) => Some(message),
             Err(TryRecvError::Disconnected) => None,
@@ -110,12 +139,33 @@ impl Run {
         }
     }
 
-    fn take(&mut self, outcomes: Vec<Outcome>) {
+    /// Writes outcomes to the journal before anything is made of them: what is in the output is in the journal.
+    /// Those that have arrived meanwhile are added, so that many share one write, and one wait for the disk.
+    fn write_journal(&mut self, outcomes: &mut Vec<Outcome>) {
+        let Some(journal) = &mut self.collector.journal else { return };
+        while outcomes.len() < GROUP && self.pending.is_none() {
+            match self.collector.messages.try_recv() {
+                Ok(Message::Outcomes(more)) => outcomes.extend(more),
+                Ok(other) => self.pending = Some(other),
+                Err(_) => break,
+            }
+        }
+        if let Err(error) = journal.append(outcomes.iter()) {
+            self.collector.journal = None;
+            // What is in the journal may still be in the output.
+            self.finish_outputs();
+            self.fail(error);
+        }
+    }
+
+    fn take(&mut self, outcomes: Vec<Outcome>, origin: Origin) {
         self.collector.queue.permits.return_jobs(outcomes.len());
         let bytes = outcomes.iter().map(Outcome::size).sum();
+        if origin == Origin::Journal {
+            self.collector.counters.resumed.fetch_add(outcomes.len() as u64, Ordering::Relaxed);
+        }
         for outcome in outcomes {
-            self.ended += 1;
-            self.count(&outcome);
+            self.count(&outcome, origin);
             match self.collector.outputs.order {
                 Order::Completion => self.write(&outcome),
                 Order::Input if self.broken => {}
@@ -132,7 +182,10 @@ impl Run {
             self.write_ready();
         }
         // Only now, since a write may have been waiting for its reader all the time.
-        self.collector.queue.received(bytes);
+        match origin {
+            Origin::ThisRun => self.collector.queue.received(bytes),
+            Origin::Journal => self.collector.queue.permits.return_bytes(bytes),
+        }
         let counters = &self.collector.counters;
         counters.waiting.store(self.collector.outputs.reorder.waiting(), Ordering::Relaxed);
         counters.waiting_for.store(self.collector.outputs.reorder.next(), Ordering::Relaxed);
@@ -151,15 +204,22 @@ impl Run {
         }
     }
 
-    fn count(&mut self, outcome: &Outcome) {
+    fn count(&mut self, outcome: &Outcome, origin: Origin) {
         self.collector.counters.ended(outcome.status).fetch_add(1, Ordering::Relaxed);
-        self.failed += u64::from(outcome.status != Status::Ok);
+        let failed = u64::from(outcome.status != Status::Ok);
+        self.all.ended += 1;
+        self.all.failed += failed;
+        if origin == Origin::Journal {
+            self.restored.ended += 1;
+            self.restored.failed += failed;
+            return;
+        }
         if outcome.status == Status::NotRun || self.collector.cancel.level() > Level::Run {
             return;
         }
         // Also after one that is ok: a share counts only once enough jobs have ended.
-        if self.collector.stop.reached(self.failed, self.ended) {
-            let failed = self.failed;
+        let (failed, ended) = (self.all.failed - self.restored.failed, self.all.ended - self.restored.ended);
+        if self.collector.stop.reached(failed, ended) {
             let (level, words) = match self.collector.stop {
                 StopPolicy::FailFast => (Level::Abort, "stopped at the first failed job (--fail-fast)".to_owned()),
                 _ => (Level::Drain, format!("stopped after {failed} failed jobs (--max-failures)")),
@@ -223,6 +283,16 @@ impl Run {
     }
 
     fn finish(&mut self) {
+        self.finish_outputs();
+        if let Some(mut journal) = self.collector.journal.take()
+            && let Err(error) = journal.finish()
+        {
+            // The records are right all the same; only a power cut could cost their jobs another run.
+            self.collector.cancel.raise(Level::Abort, Reason::Failed(error));
+        }
+    }
+
+    fn finish_outputs(&mut self) {
         if self.broken {
             return;
         }

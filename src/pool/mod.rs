@@ -30,6 +30,8 @@ use slot::Slot;
 #[derive(Debug)]
 pub enum Message {
     Outcomes(Vec<Outcome>),
+    /// Outcomes of an earlier run, from the journal.
+    Restored(Vec<Outcome>),
     /// No more jobs will be read.
     InputEnded(InputEnd),
     /// A thread has died of a bug; jobs may be lost.

@@ -80,6 +80,11 @@ impl Permits {
         self.wake(&mut taken);
     }
 
+    /// So many bytes count as if they were of jobs in flight, without a wait; `take` waits for them to return.
+    pub fn hold_bytes(&self, bytes: usize) {
+        self.state.lock().expect("no thread panics while it holds this lock").bytes += bytes;
+    }
+
     /// So many bytes of jobs are in flight no more.
     pub fn return_bytes(&self, bytes: usize) {
         let mut taken = self.state.lock().expect("no thread panics while it holds this lock");
@@ -104,6 +109,7 @@ impl Permits {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cancel::Reason;
 
     #[test]
     fn reading_ahead_is_bounded_and_busy_workers_are_not() {
@@ -115,6 +121,19 @@ mod tests {
         permits.return_jobs(8);
         permits.return_bytes(80 << 20);
         assert_eq!(take(1 << 20), 16, "16 MiB of smaller ones");
+    }
+
+    #[test]
+    fn bytes_that_are_held_must_return_first() {
+        let cancel = Cancel::new();
+        let bell = cancel.bell().unwrap();
+        let permits = Permits::new(100, 1000, 8, 4).unwrap();
+        permits.hold_bytes(1500);
+        // Nobody waits in a run that is being stopped.
+        cancel.raise(Level::Drain, Reason::ReaderGone);
+        assert_eq!(permits.take(&mut [1].into_iter(), &cancel, &bell), 0);
+        permits.return_bytes(1500);
+        assert_eq!(permits.take(&mut [1].into_iter(), &cancel, &bell), 1);
     }
 
     #[test]

@@ -47,7 +47,7 @@ pub fn command(handler: &str, runtime: Option<&str>, route: Option<&str>, concur
 }
 
 /// `FILE[:FUNCTION]`; a colon in the file's own name is no separator.
-fn split(handler: &str) -> (&str, Option<&str>) {
+pub fn split(handler: &str) -> (&str, Option<&str>) {
     if Path::new(handler).exists() {
         return (handler, None);
     }

@@ -13,6 +13,7 @@ use crate::cli::duration;
 use crate::config::InputFile;
 use crate::error::Error;
 use crate::job::{self, Extra, Job, JobError, Outcome, Status};
+use crate::journal::{Recall, Recalled};
 use crate::pool::queue::Queue;
 use crate::pool::{InputEnd, Message};
 use crate::report::counters::Counters;
@@ -28,6 +29,10 @@ pub struct Feed {
     pub counters: Arc<Counters>,
     /// The job's field that holds its own time limit.
     pub timeout_field: Option<String>,
+    /// What earlier runs have done already.
+    pub recall: Option<Recall>,
+    /// Outcomes carry their job's data.
+    pub keep_jobs: bool,
 }
 
 /// Jobs travel in pieces of at most this many: enough to make a hand-over cheap, few enough that the first of
@@ -35,6 +40,18 @@ pub struct Feed {
 const PIECE: usize = 128;
 
 impl Feed {
+    /// What the journal knows of the next job.
+    fn recall(&mut self, job: Job) -> Recalled {
+        let Some(recall) = &mut self.recall else { return Recalled::ToRun(job) };
+        match recall.recall(job) {
+            Recalled::Done(mut outcome) if !self.keep_jobs => {
+                outcome.job.data = Bytes::new();
+                Recalled::Done(outcome)
+            }
+            recalled => recalled,
+        }
+    }
+
     /// Reads all inputs to their end, or to where the run is stopped.
     pub fn run(self, mut readers: Vec<Reader>) {
         let mut feeder = Feeder { number: 0, line: 0, feed: self };
@@ -86,7 +103,7 @@ impl Feeder {
             loop {
                 let more = reader.frames.read(&mut frames);
                 // What came before an error is read all the same.
-                if !self.number_and_offer(&mut frames, &place, &bell) {
+                if !self.number_and_offer(&mut frames, &place, &bell)? {
                     return Ok(Left::From(index));
                 }
                 match more? {
@@ -100,7 +117,7 @@ impl Feeder {
     }
 
     /// Reads the frames as their permits come. Returns false if the run is being stopped.
-    fn number_and_offer(&mut self, frames: &mut Vec<Frame>, place: &str, bell: &Bell) -> bool {
+    fn number_and_offer(&mut self, frames: &mut Vec<Frame>, place: &str, bell: &Bell) -> Result<bool, Error> {
         let mut waiting = frames.drain(..).peekable();
         let mut left = waiting.len();
         let mut sizes = Vec::new();
@@ -117,43 +134,50 @@ impl Feeder {
                 let granted = self.feed.queue.permits.take(&mut sizes.iter().copied(), &self.feed.cancel, bell);
                 if granted == 0 {
                     self.line = piece[0].line - 1;
-                    return false;
+                    return Ok(false);
                 }
                 left -= granted;
                 self.line = piece[granted - 1].line;
                 let granted = piece.drain(..granted);
-                offer(&self.feed, &mut self.number, granted, place);
+                offer(&mut self.feed, &mut self.number, granted, place)?;
             }
         }
-        true
+        Ok(true)
     }
 }
 
-fn offer(feed: &Feed, number: &mut u64, frames: impl ExactSizeIterator<Item = Frame>, place: &str) {
+/// Sends each frame on as what it is: a job to run, the outcome of one that was run before, or no job at all.
+fn offer(
+    feed: &mut Feed,
+    number: &mut u64,
+    frames: impl ExactSizeIterator<Item = Frame>,
+    place: &str,
+) -> Result<(), Error> {
     let count = frames.len();
     let mut jobs = Vec::with_capacity(count);
     let mut bad = Vec::new();
+    let mut restored = Vec::new();
+    let mut failure = None;
+    // Of what goes to no worker.
     let mut bytes = 0;
     for frame in frames {
         *number += 1;
-        let extra = frame.raw.map(|raw| Box::new(Extra { raw: Some(raw), ..Extra::default() }));
-        let (number, line) = (*number, frame.line);
-        let refuse = |data: Bytes, extra, reason: &str| {
-            let error = JobError::bad_input(format!("{place}line {line}: {reason}")).with("line", line);
-            Outcome::unrun(Job { number, line, data, extra }, Status::BadInput, &error)
-        };
-        match frame.data {
-            Err(reason) => bad.push(refuse(Bytes::new(), extra, &reason)),
-            Ok(data) => match own_timeout(&data, feed.timeout_field.as_deref()) {
-                Err(reason) => {
-                    bytes += data.len();
-                    bad.push(refuse(data, extra, &reason));
+        let size = frame.data.as_ref().map_or(0, Bytes::len);
+        match job(frame, *number, feed.timeout_field.as_deref(), place) {
+            Err(outcome) => {
+                bytes += size;
+                bad.push(outcome);
+            }
+            Ok(job) => match feed.recall(job) {
+                Recalled::ToRun(job) => jobs.push(job),
+                Recalled::Done(outcome) => {
+                    bytes += size;
+                    restored.push(outcome);
                 }
-                Ok(None) => jobs.push(Job { number, line, data, extra }),
-                Ok(timeout) => {
-                    let mut extra = extra.unwrap_or_default();
-                    extra.timeout = timeout;
-                    jobs.push(Job { number, line, data, extra: Some(extra) });
+                // It was read, so it must have a record: it is run, and then the run ends.
+                Recalled::Failed(job, error) => {
+                    jobs.push(job);
+                    failure.get_or_insert(error);
                 }
             },
         }
@@ -162,16 +186,42 @@ fn offer(feed: &Feed, number: &mut u64, frames: impl ExactSizeIterator<Item = Fr
     if bytes > 0 {
         feed.queue.permits.return_bytes(bytes);
     }
+    // The collector is gone only when the run has ended.
     if !bad.is_empty() {
         feed.queue.sending(bad.iter().map(Outcome::size).sum());
-        // The collector is gone only when the run has ended.
         let _ = feed.messages.send(Message::Outcomes(bad));
+    }
+    if !restored.is_empty() {
+        // Held until they are received, so that no more is read back than the memory has room for.
+        feed.queue.permits.hold_bytes(restored.iter().map(Outcome::size).sum());
+        let _ = feed.messages.send(Message::Restored(restored));
     }
     let offered = jobs.len();
     // The slots live as long as there may be jobs.
     if offered > 0 && feed.jobs.send(jobs).is_ok() {
         feed.queue.offered(offered);
     }
+    failure.map_or(Ok(()), Err)
+}
+
+/// The job that a frame is, or the outcome of one that is none.
+fn job(frame: Frame, number: u64, timeout_field: Option<&str>, place: &str) -> Result<Job, Outcome> {
+    let line = frame.line;
+    let mut extra = frame.raw.map(|raw| Box::new(Extra { raw: Some(raw), ..Extra::default() }));
+    let (data, reason) = match frame.data {
+        Err(reason) => (Bytes::new(), reason),
+        Ok(data) => match own_timeout(&data, timeout_field) {
+            Err(reason) => (data, reason),
+            Ok(timeout) => {
+                if timeout.is_some() {
+                    extra.get_or_insert_default().timeout = timeout;
+                }
+                return Ok(Job { number, line, data, extra });
+            }
+        },
+    };
+    let error = JobError::bad_input(format!("{place}line {line}: {reason}")).with("line", line);
+    Err(Outcome::unrun(Job { number, line, data, extra }, Status::BadInput, &error))
 }
 
 /// The time limit that a job brings along: a number of seconds, or a text such as `500ms`.

@@ -19,6 +19,7 @@ use bytes::Bytes;
 use crate::cancel::Cancel;
 use crate::config::{Format, InputFile, InputSettings};
 use crate::error::Result;
+use crate::journal::Recall;
 
 use by_line::ByLine;
 use csv::CsvFrames;
@@ -126,17 +127,36 @@ impl Source {
         feed.run(self.readers);
     }
 
-    /// How many jobs there are, and how many of them are none: reads all of it.
-    pub fn count(self) -> Result<(u64, u64)> {
-        let (mut jobs, mut bad) = (0, 0);
+    /// How many jobs there are: reads all of the input. `recall` knows what a journal has of them.
+    pub fn count(self, mut recall: Option<Recall>) -> Result<Count> {
+        let mut count = Count::default();
         let mut frames = Vec::new();
         for mut reader in self.readers {
             while reader.frames.read(&mut frames)? == More::Frames {
                 for frame in frames.drain(..) {
-                    *(if frame.data.is_ok() { &mut jobs } else { &mut bad }) += 1;
+                    let Ok(data) = frame.data else {
+                        count.bad += 1;
+                        continue;
+                    };
+                    count.jobs += 1;
+                    let is_done = recall.as_mut().is_some_and(|recall| {
+                        let key = recall.next_key(&data);
+                        recall.find(key).is_some()
+                    });
+                    count.done += u64::from(is_done);
                 }
             }
         }
-        Ok((jobs, bad))
+        Ok(count)
     }
+}
+
+/// What is in the input.
+#[derive(Debug, Default)]
+pub struct Count {
+    pub jobs: u64,
+    /// Pieces of input that are no job.
+    pub bad: u64,
+    /// Jobs that the journal has.
+    pub done: u64,
 }

@@ -1,0 +1,124 @@
+//! The journal's file: opened so that nobody else's file is written, and nobody else writes to it.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use rustix::fs::{AtFlags, CWD, FileType, FlockOperation, Mode, OFlags, Stat};
+use rustix::io::Errno;
+
+use crate::config::Settings;
+use crate::error::{Error, Result, reason};
+
+/// Only the user's own: results may be as secret as the jobs.
+pub const MODE: Mode = Mode::RUSR.union(Mode::WUSR);
+
+/// A worker that was being started when the run before was killed holds the lock until it has been started.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Opens the journal, or makes it. Refused if it is no regular file (a symbolic link is not followed), if
+/// another run has it, or if this run uses it as something else as well.
+pub fn open(path: &Path, settings: &Settings, inputs: &[OwnedFd]) -> Result<File> {
+    loop {
+        let Some((file, is_new)) = open_or_make(path)? else { continue };
+        let stat = rustix::fs::fstat(&file).map_err(|error| unusable(path, error))?;
+        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+            return Err(refused(path, "it is not a regular file"));
+        }
+        lock(path, &file)?;
+        // Whoever had it may have removed it: a lock on a file without a name locks nobody out.
+        if !is_same(rustix::fs::statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW), &stat) {
+            continue;
+        }
+        if let Some(other) = other_use(&stat, settings, inputs) {
+            if is_new {
+                // A run that is refused leaves no file behind. If this fails, an empty one is as good as none.
+                let _ = std::fs::remove_file(path);
+            }
+            return Err(refused(path, &format!("it is {other} as well")).hint("name another file with --journal"));
+        }
+        if stat.st_size == 0 && Mode::from_raw_mode(stat.st_mode) != MODE {
+            // Somebody else may have put an empty file there that he can read.
+            rustix::fs::fchmod(&file, MODE).map_err(|error| unusable(path, error))?;
+        }
+        return Ok(file);
+    }
+}
+
+/// The file, and whether it was made. `None` if it has come into being in between.
+fn open_or_make(path: &Path) -> Result<Option<(File, bool)>> {
+    // Opening a pipe or a device must not wait. The lock must not outlive this process in a worker.
+    let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    match rustix::fs::open(path, flags, MODE) {
+        Ok(fd) => return Ok(Some((File::from(fd), false))),
+        Err(Errno::NOENT) => {}
+        Err(error) => return Err(unusable(path, error)),
+    }
+    match rustix::fs::open(path, flags | OFlags::CREATE | OFlags::EXCL, MODE) {
+        Ok(fd) => Ok(Some((File::from(fd), true))),
+        Err(Errno::EXIST) => Ok(None),
+        Err(error) => Err(unusable(path, error)),
+    }
+}
+
+/// Opens a journal that is only looked at; `None` if there is none.
+pub fn open_to_read(path: &Path) -> Result<Option<File>> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    match rustix::fs::open(path, flags, Mode::empty()) {
+        Ok(fd) => Ok(Some(File::from(fd))),
+        Err(Errno::NOENT) => Ok(None),
+        Err(error) => Err(unusable(path, error)),
+    }
+}
+
+fn lock(path: &Path, file: &File) -> Result<()> {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        match rustix::fs::flock(file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(()),
+            Err(Errno::WOULDBLOCK) if Instant::now() < end => std::thread::sleep(PATIENCE / 50),
+            Err(Errno::WOULDBLOCK) => return Err(refused(path, "it is in use by another run")),
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(refused(path, &format!("it cannot be locked: {}", reason(&error.into())))),
+        }
+    }
+}
+
+/// What else this run would do with the same file.
+fn other_use(journal: &Stat, settings: &Settings, inputs: &[OwnedFd]) -> Option<&'static str> {
+    let is_journal = |stat| is_same(stat, journal);
+    let names_journal = |path: &Path| is_journal(rustix::fs::statat(CWD, path, AtFlags::empty()));
+    let is_output = match settings.output.path.as_deref() {
+        Some(path) => names_journal(path),
+        None => is_journal(rustix::fs::fstat(io::stdout().as_fd())),
+    };
+    let named = [
+        ("the rejects file", settings.output.rejects.as_deref()),
+        ("the progress file", settings.report.progress_file.as_deref()),
+        ("the summary", settings.report.summary_file.as_deref()),
+    ];
+    if inputs.iter().any(|input| is_journal(rustix::fs::fstat(input))) {
+        Some("an input")
+    } else if is_output {
+        Some("the output")
+    } else {
+        named.into_iter().find(|(_, path)| path.is_some_and(names_journal)).map(|(what, _)| what)
+    }
+}
+
+fn is_same(stat: rustix::io::Result<Stat>, file: &Stat) -> bool {
+    stat.is_ok_and(|stat| (stat.st_dev, stat.st_ino) == (file.st_dev, file.st_ino))
+}
+
+fn unusable(path: &Path, error: Errno) -> Error {
+    match error {
+        Errno::LOOP => refused(path, "it is a symbolic link, which is not followed"),
+        _ => refused(path, &reason(&error.into())),
+    }
+}
+
+fn refused(path: &Path, why: &str) -> Error {
+    Error::refused(format!("cannot use the journal {}: {why}", path.display()))
+}

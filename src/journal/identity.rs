@@ -1,0 +1,242 @@
+//! What a journal is about: the worker and the input format that its outcomes came from. A journal of another
+//! worker is refused, since its results would be mixed with this one's.
+//!
+//! Only digests of a command and of files are kept: a command line may hold secrets. What a script or a handler
+//! imports is not looked at.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use twox_hash::XxHash3_128;
+
+use crate::config::{HandlerChoice, JournalSettings, Settings, WorkerCommand, format_name};
+use crate::error::{Error, Result, reason};
+use crate::protocol::Protocol;
+
+/// The journal's first line.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Header {
+    /// Of the format.
+    #[serde(rename = "forkpool_journal")]
+    pub version: u32,
+    protocol: String,
+    /// Digest of the worker's program and arguments.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    command: Option<String>,
+    /// Digest of the program's or its script's content.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    script: Option<String>,
+    /// Digest of the handler file's content.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    handler: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    function: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    route: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    runtime: Option<String>,
+    /// The input's format.
+    input: String,
+    /// `--key`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<String>,
+}
+
+/// Raised when the lines, or what goes into the digests, are no longer what they were.
+const VERSION: u32 = 1;
+
+impl Header {
+    /// Of this run. Reads the handler or the worker's script.
+    pub fn of(settings: &Settings, journal: &JournalSettings) -> Result<Header> {
+        let protocol = match settings.pool.protocol {
+            Protocol::Json => "json",
+            Protocol::Lines => "lines",
+            Protocol::NodeIpc => "node-ipc",
+        };
+        let header = Header {
+            version: VERSION,
+            protocol: protocol.to_owned(),
+            input: format_name(settings.output.input_format).to_owned(),
+            key: journal.key.clone(),
+            ..Header::default()
+        };
+        match &journal.handler {
+            Some(handler) => header.with_handler(handler),
+            None => header.with_command(&settings.pool.command),
+        }
+    }
+
+    fn with_handler(self, handler: &HandlerChoice) -> Result<Header> {
+        Ok(Header {
+            handler: Some(digest_of_files(&[&handler.file])?),
+            function: handler.function.clone(),
+            route: handler.route.clone(),
+            runtime: handler.runtime.clone(),
+            ..self
+        })
+    }
+
+    fn with_command(self, command: &WorkerCommand) -> Result<Header> {
+        let words = std::iter::once(&command.program).chain(&command.args).map(|word| word.as_bytes());
+        let files = own_files(command);
+        let script = if files.is_empty() { None } else { Some(digest_of_files(&files)?) };
+        Ok(Header { command: Some(digest(words)), script, ..self })
+    }
+
+    /// What is not the same in the journal's header, in words; `None` if nothing is.
+    pub fn difference(&self, journal: &Header) -> Option<String> {
+        if journal.version != self.version {
+            let (theirs, ours) = (journal.version, self.version);
+            return Some(format!("it has format {theirs}, and this forkpool writes format {ours}"));
+        }
+        if self.handler.is_some() != journal.handler.is_some() {
+            return Some("it is of a worker that was started in another way (--handler or a command)".to_owned());
+        }
+        let digests = [
+            ("the worker's command", &self.command, &journal.command),
+            ("the content of the worker's program or script", &self.script, &journal.script),
+            ("the content of the handler", &self.handler, &journal.handler),
+        ];
+        if let Some((what, ..)) = digests.into_iter().find(|(_, ours, theirs)| ours != theirs) {
+            return Some(format!("{what} has changed since it was begun"));
+        }
+        let words = [
+            ("--protocol", Some(&self.protocol), Some(&journal.protocol)),
+            ("the handler's function", self.function.as_ref(), journal.function.as_ref()),
+            ("--route", self.route.as_ref(), journal.route.as_ref()),
+            ("--runtime", self.runtime.as_ref(), journal.runtime.as_ref()),
+            ("the input's format", Some(&self.input), Some(&journal.input)),
+            ("--key", self.key.as_ref(), journal.key.as_ref()),
+        ];
+        words.into_iter().find(|(_, ours, theirs)| ours != theirs).map(|(what, ours, theirs)| {
+            let shown = |value: Option<&String>| value.map_or("not given", String::as_str).to_owned();
+            format!("{what} was {} when it was begun and is {} now", shown(theirs), shown(ours))
+        })
+    }
+
+    pub fn to_json(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("strings and numbers always serialize")
+    }
+
+    /// Of a format that is not known only the version is read.
+    pub fn from_json(json: &[u8]) -> Option<Header> {
+        #[derive(Deserialize)]
+        struct Version {
+            forkpool_journal: u32,
+        }
+        let version = serde_json::from_slice::<Version>(json).ok()?.forkpool_journal;
+        match version {
+            VERSION => serde_json::from_slice(json).ok(),
+            _ => Some(Header { version, ..Header::default() }),
+        }
+    }
+}
+
+/// The user's own code in a command: the scripts among its arguments, or else a program that is named by its
+/// path. A program that is found on the PATH, or an interpreter of a script, is the system's, and an upgrade of
+/// it is no reason to start again. Other arguments may be files that the worker itself changes.
+fn own_files(command: &WorkerCommand) -> Vec<&Path> {
+    let scripts: Vec<&Path> = command.args.iter().map(Path::new).filter(|path| is_script(path)).collect();
+    match scripts.is_empty() {
+        true if command.program.as_bytes().contains(&b'/') => vec![Path::new(&command.program)],
+        _ => scripts,
+    }
+}
+
+/// Endings of files that are a program's text.
+const SCRIPTS: [&str; 19] = [
+    "awk", "bash", "cjs", "cts", "jar", "jl", "jq", "js", "lua", "mjs", "mts", "php", "pl", "py", "r", "rb", "sed",
+    "sh", "ts",
+];
+
+fn is_script(path: &Path) -> bool {
+    let ending = path.extension().and_then(OsStr::to_str).map(str::to_ascii_lowercase);
+    ending.is_some_and(|ending| SCRIPTS.contains(&ending.as_str())) && path.is_file()
+}
+
+fn digest_of_files(paths: &[&Path]) -> Result<String> {
+    let mut contents = Vec::with_capacity(paths.len());
+    for path in paths {
+        let refused = |error| Error::refused(format!("cannot read {}: {}", path.display(), reason(&error)));
+        contents.push(fs::read(path).map_err(refused)?);
+    }
+    Ok(digest(contents.iter().map(Vec::as_slice)))
+}
+
+/// Each part is preceded by its length, so that no two lists have the same bytes.
+fn digest<'a>(parts: impl Iterator<Item = &'a [u8]>) -> String {
+    let mut bytes = Vec::new();
+    for part in parts {
+        bytes.extend_from_slice(&(part.len() as u64).to_le_bytes());
+        bytes.extend_from_slice(part);
+    }
+    format!("{:032x}", XxHash3_128::oneshot(&bytes))
+}
+
+#[cfg(test)]
+pub mod testing {
+    use super::*;
+
+    /// Of some run.
+    pub fn header() -> Header {
+        let command = Some(digest([b"sed".as_slice(), b"-u"].into_iter()));
+        let (protocol, input) = ("lines".to_owned(), "ndjson".to_owned());
+        Header { version: VERSION, protocol, command, input, ..Header::default() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::testing::header;
+    use super::*;
+    use crate::config::Channel;
+
+    #[test]
+    fn what_differs_is_named() {
+        let ours = header();
+        let check = |change: fn(&mut Header), words: &str| {
+            let mut theirs = ours.clone();
+            change(&mut theirs);
+            let difference = ours.difference(&theirs).expect("they differ");
+            assert!(difference.contains(words), "{difference}");
+        };
+        assert_eq!(ours.difference(&ours.clone()), None);
+        check(|header| header.version = 2, "format 2");
+        check(|header| header.command = Some("00".to_owned()), "the worker's command has changed");
+        check(|header| header.script = Some("00".to_owned()), "program or script has changed");
+        check(|header| header.handler = Some("00".to_owned()), "another way");
+        check(|header| header.protocol = "json".to_owned(), "--protocol was json when it was begun and is lines now");
+        check(|header| header.input = "csv".to_owned(), "the input's format was csv when it was begun and is ndjson");
+        check(|header| header.key = Some("id".to_owned()), "--key was id when it was begun and is not given now");
+    }
+
+    #[test]
+    fn a_header_comes_back() {
+        assert_eq!(Header::from_json(&header().to_json()), Some(header()));
+    }
+
+    #[test]
+    fn the_users_own_code_is_its_script_or_its_program() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| {
+            let path = folder.path().join(name);
+            fs::write(&path, "").unwrap();
+            path.into_os_string()
+        };
+        let (script, data, program) = (path("w.py"), path("state.db"), path("worker"));
+        let files = |program: &OsStr, args: &[&OsStr]| -> Vec<String> {
+            let args = args.iter().map(|&word| word.to_owned()).collect();
+            let command = WorkerCommand { program: program.to_owned(), args, channel: Channel::Stdio };
+            let name = |path: &Path| path.file_name().unwrap().to_string_lossy().into_owned();
+            own_files(&command).into_iter().map(name).collect()
+        };
+        assert_eq!(files(OsStr::new("python3"), &[OsStr::new("-X"), &script, &data]), ["w.py"]);
+        assert_eq!(files(&program, &[&script]), ["w.py"], "an interpreter is the system's");
+        assert_eq!(files(&program, &[&data]), ["worker"]);
+        assert!(files(OsStr::new("sed"), &[OsStr::new("missing.sed")]).is_empty());
+    }
+}
