@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::job::{Extra, Job, JobKey, Outcome, Status};
+use crate::job::{Extra, Job, Outcome, Status};
 
-/// Appends one outcome. The job's own time limit is not kept: it has run.
+/// Appends one outcome. The job's own time limit and its key are not kept: it has run, and is in the journal.
 pub fn encode(outcome: &Outcome, out: &mut Vec<u8>) {
     let job = &outcome.job;
     put(job.number, out);
@@ -19,14 +19,9 @@ pub fn encode(outcome: &Outcome, out: &mut Vec<u8>) {
     put_bytes(&outcome.payload, out);
     put_bytes(&job.data, out);
     let raw = job.extra.as_ref().and_then(|extra| extra.raw.as_ref());
-    let key = job.key();
-    out.push(u8::from(raw.is_some()) | u8::from(key.is_some()) << 1);
+    out.push(u8::from(raw.is_some()));
     if let Some(raw) = raw {
         put_bytes(raw, out);
-    }
-    if let Some(key) = key {
-        out.extend_from_slice(&key.digest.to_le_bytes());
-        put(u64::from(key.occurrence), out);
     }
 }
 
@@ -42,15 +37,8 @@ pub fn decode(bytes: &[u8]) -> Option<Outcome> {
     let elapsed = Duration::from_nanos(get(rest)?);
     let payload = get_bytes(rest)?;
     let data = get_bytes(rest)?;
-    let parts = take(1, rest)?[0];
-    let raw = if parts & 1 != 0 { Some(get_bytes(rest)?) } else { None };
-    let key = if parts & 2 != 0 {
-        let digest = u128::from_le_bytes(take(16, rest)?.try_into().ok()?);
-        Some(JobKey { digest, occurrence: u32::try_from(get(rest)?).ok()? })
-    } else {
-        None
-    };
-    let extra = (parts != 0).then(|| Box::new(Extra { raw, timeout: None, key }));
+    let raw = if take(1, rest)?[0] == 1 { Some(get_bytes(rest)?) } else { None };
+    let extra = raw.map(|raw| Box::new(Extra { raw: Some(raw), ..Extra::default() }));
     Some(Outcome { job: Job { number, line, data, extra }, status, payload, attempts, worker, elapsed })
 }
 

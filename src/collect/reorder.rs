@@ -107,12 +107,11 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::job::{Extra, Job, JobKey, Status};
+    use crate::job::{Extra, Job, Status};
 
     fn outcome(number: u64, size: usize) -> Outcome {
-        let key = number.is_multiple_of(3).then_some(JobKey { digest: u128::from(number) << 70, occurrence: 2 });
         let raw = number.is_multiple_of(2).then(|| Bytes::from_static(b"raw"));
-        let extra = (key.is_some() || raw.is_some()).then(|| Box::new(Extra { raw, timeout: None, key }));
+        let extra = raw.map(|raw| Box::new(Extra { raw: Some(raw), ..Extra::default() }));
         Outcome {
             job: Job { number, line: number * 2, data: Bytes::from_static(b"{}"), extra },
             status: Status::ALL[number as usize % 7],
