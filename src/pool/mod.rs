@@ -154,9 +154,12 @@ pub fn fatal_error(json: &[u8]) -> Error {
         return Error::pool(format!("the handler cannot be loaded: {}", String::from_utf8_lossy(json)));
     };
     let mut message = format!("the handler cannot be loaded: {}: {}", fatal.name, fatal.message);
-    if !fatal.stack.is_empty() && !fatal.message.contains(&fatal.stack) {
+    // Where it happened; most stacks also hold the message, at their beginning or end.
+    let last = fatal.message.lines().last().unwrap_or_default();
+    let is_message = |line: &&str| !last.is_empty() && line.starts_with(&fatal.name) && line.ends_with(last);
+    for line in fatal.stack.lines().filter(|line| !is_message(line)) {
         message.push('\n');
-        message.push_str(fatal.stack.trim_end());
+        message.push_str(line);
     }
     Error::pool(message)
 }
