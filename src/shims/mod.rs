@@ -17,7 +17,25 @@ struct Shim {
     separator: Option<&'static str>,
 }
 
-const SHIMS: [Shim; 0] = [];
+const SHIMS: [Shim; 5] = [
+    Shim {
+        endings: &["js", "mjs", "cjs", "ts", "mts", "cts"],
+        runtime: "node",
+        code: include_str!("worker.mjs"),
+        flags: &["--input-type=module", "-e"],
+        separator: None,
+    },
+    Shim { endings: &["py"], runtime: "python3", code: include_str!("worker.py"), flags: &["-c"], separator: None },
+    Shim { endings: &["rb"], runtime: "ruby", code: include_str!("worker.rb"), flags: &["-e"], separator: None },
+    Shim {
+        endings: &["php"],
+        runtime: "php",
+        code: include_str!("worker.php"),
+        flags: &["-d", "display_errors=stderr", "-d", "log_errors=0", "-r"],
+        separator: Some("--"),
+    },
+    Shim { endings: &["pl"], runtime: "perl", code: include_str!("worker.pl"), flags: &["-e"], separator: Some("--") },
+];
 
 /// The command of the worker for `--handler FILE[:FUNCTION]`.
 pub fn command(handler: &str, runtime: Option<&str>, route: Option<&str>, concurrency: usize) -> Result<WorkerCommand> {
@@ -30,20 +48,53 @@ pub fn command(handler: &str, runtime: Option<&str>, route: Option<&str>, concur
         return Err(Error::refused(format!("{file}: no worker is supplied for .{ending} files"))
             .hint(format!("the handler's name must end in one of .{}", known.join(" ."))));
     };
+    if let (Some(function), Some(_)) = (function, route) {
+        return Err(Error::refused(format!("--route chooses the function, and so does :{function}"))
+            .hint("--handler FILE without a function"));
+    }
     let spec = serde_json::json!({
         "file": path.to_str().ok_or_else(|| Error::refused(format!("{file}: its path is not UTF-8")))?,
         "function": function,
         "route": route,
         "concurrency": concurrency,
     });
-    let mut words = runtime.unwrap_or(shim.runtime).split_ascii_whitespace().map(OsString::from);
+    let mut words = runtime.unwrap_or(shim.runtime).split_ascii_whitespace();
     let program = words.next().ok_or_else(|| Error::refused("--runtime is empty"))?;
-    let mut args: Vec<OsString> = words.collect();
-    args.extend(shim.flags.iter().map(OsString::from));
-    args.push(shim.code.into());
-    args.extend(shim.separator.map(OsString::from));
+    let mut args: Vec<OsString> = words.map(OsString::from).collect();
+    shim.add_code(program, &mut args);
     args.push(spec.to_string().into());
-    Ok(WorkerCommand { program, args, channel: Channel::Private })
+    Ok(WorkerCommand { program: program.into(), args, channel: Channel::Private })
+}
+
+impl Shim {
+    /// Adds the code as this runtime takes it; `args` are the user's own words for the runtime.
+    fn add_code(&self, program: &str, args: &mut Vec<OsString>) {
+        match Path::new(program).file_name().and_then(|name| name.to_str()) {
+            Some("bun") => args.extend(["-e".into(), self.code.into()]),
+            // `deno eval` has all permissions; with words such as `run --allow-net` the user says which.
+            Some("deno") if args.is_empty() => args.extend(["eval".into(), "--ext=js".into(), self.code.into()]),
+            Some("deno") => args.push(data_url(self.code).into()),
+            _ => {
+                args.extend(self.flags.iter().map(OsString::from));
+                // `php -r` takes code without the opening tag.
+                args.push(self.code.strip_prefix("<?php").unwrap_or(self.code).into());
+                args.extend(self.separator.map(OsString::from));
+            }
+        }
+    }
+}
+
+/// A program as a URL, for a runtime that takes a module's address but no code.
+fn data_url(code: &str) -> String {
+    let mut url = "data:text/javascript,".to_owned();
+    for byte in code.bytes() {
+        if byte.is_ascii_alphanumeric() {
+            url.push(char::from(byte));
+        } else {
+            url.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    url
 }
 
 /// `FILE[:FUNCTION]`; a colon in the file's own name is no separator.
@@ -54,5 +105,38 @@ pub fn split(handler: &str) -> (&str, Option<&str>) {
     match handler.rsplit_once(':') {
         Some((file, function)) if !function.is_empty() => (file, Some(function)),
         _ => (handler, None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_runtime_takes_the_code_in_its_own_way() {
+        let args = |runtime: &str, ending: &str, words: &[&str]| {
+            let shim = SHIMS.iter().find(|shim| shim.endings.contains(&ending)).unwrap();
+            let mut args: Vec<OsString> = words.iter().map(OsString::from).collect();
+            shim.add_code(runtime, &mut args);
+            let shorten = |arg: OsString| {
+                let arg = arg.into_string().unwrap();
+                if arg == shim.code { "CODE".to_owned() } else { arg.chars().take(24).collect() }
+            };
+            args.into_iter().map(shorten).collect::<Vec<String>>().join(" ")
+        };
+        assert_eq!(args("node", "js", &[]), "--input-type=module -e CODE");
+        assert_eq!(args("/opt/bin/bun", "ts", &["--smol"]), "--smol -e CODE");
+        assert_eq!(args("deno", "ts", &[]), "eval --ext=js CODE");
+        assert_eq!(args("deno", "ts", &["run", "-A"]), "run -A data:text/javascript,%2F");
+        assert_eq!(args("venv/bin/python", "py", &["-X", "dev"]), "-X dev -c CODE");
+        assert!(!args("php", "php", &[]).contains("<?php"));
+    }
+
+    #[test]
+    fn a_function_is_named_after_the_last_colon() {
+        assert_eq!(split("pet.js"), ("pet.js", None));
+        assert_eq!(split("pet.js:purr"), ("pet.js", Some("purr")));
+        assert_eq!(split("a:b/pet.js:purr"), ("a:b/pet.js", Some("purr")));
+        assert_eq!(split("pet.js:"), ("pet.js:", None));
     }
 }
