@@ -45,7 +45,8 @@ impl Process {
             let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
             builder.env("NODE_CHANNEL_FD", "3").env("NODE_CHANNEL_SERIALIZATION_MODE", "json");
             builder.stdin(Stdio::from(OwnedFd::from(theirs))).stdout(Stdio::null());
-            Some(OwnedFd::from(ours))
+            // Both handles are made before there is a process that a failure would leave behind.
+            Some((OwnedFd::from(ours.try_clone()?), OwnedFd::from(ours)))
         } else {
             builder.stdin(Stdio::piped()).stdout(Stdio::piped());
             None
@@ -55,7 +56,7 @@ impl Process {
         drop(builder);
         let pid = Pid::from_child(&child);
         let (input, output) = match socket {
-            Some(socket) => (Some(socket.try_clone()?), Some(socket)),
+            Some((input, output)) => (Some(input), Some(output)),
             None => (child.stdin.take().map(OwnedFd::from), child.stdout.take().map(OwnedFd::from)),
         };
         let stderr = child.stderr.take().map(OwnedFd::from);
