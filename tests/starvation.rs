@@ -36,6 +36,16 @@ fn too_few_descriptors_mean_fewer_workers_or_a_clear_end() {
 }
 
 #[test]
+fn workers_that_cannot_be_had_do_not_end_those_that_work() {
+    let folder = tempfile::tempdir().unwrap();
+    // Long enough for the others to have tried their fill.
+    fs::write(folder.path().join("slow"), "{\"do\":\"slow\",\"n\":4000}\n".repeat(3)).unwrap();
+    let ended = run("ulimit -n 44; forkpool -j 8 -i slow -- WORKER", folder.path()).check_status(0);
+    assert_eq!(ended.statuses(), ["ok"; 3]);
+    assert!(ended.stderr.contains("cannot start worker"), "the limit is too high for this test");
+}
+
+#[test]
 fn a_closed_stdin_or_stdout_is_refused_and_a_closed_stderr_is_not() {
     let folder = tempfile::tempdir().unwrap();
     let ended = run("forkpool -j 1 -- WORKER <&-", folder.path()).check_status(2);

@@ -48,6 +48,8 @@ pub struct Queue {
     pub hinted: AtomicBool,
     /// Failed starts in a row, over the whole pool.
     pub failed_starts: AtomicU32,
+    /// Workers that there are.
+    pub live: AtomicU32,
     /// The run stands still (Ctrl-Z).
     pub paused: AtomicBool,
 }
@@ -134,6 +136,7 @@ impl Queue {
             recycling: AtomicBool::new(false),
             hinted: AtomicBool::new(false),
             failed_starts: AtomicU32::new(0),
+            live: AtomicU32::new(0),
             paused: AtomicBool::new(false),
         }
     }

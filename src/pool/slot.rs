@@ -180,6 +180,7 @@ impl Loop {
             Ok(process) => {
                 self.slot.reporter.verbose(format!("worker w{} started: process {}", self.slot.number, process.id()));
                 self.process = Some(process);
+                self.slot.queue.live.fetch_add(1, Ordering::Relaxed);
                 self.close_when_written = false;
                 self.session.spawned(now);
             }
@@ -192,11 +193,15 @@ impl Loop {
         let words = format!("cannot start worker w{}: {program}: {}", self.slot.number, reason(error));
         let starved = [libc::EAGAIN, libc::EMFILE, libc::ENFILE, libc::ENOMEM];
         if error.raw_os_error().is_some_and(|code| starved.contains(&code)) {
-            // The others may do without it; the pool gives up only when none of them gets anywhere.
+            // The others do without it, and it tries again later; the pool gives up only when there is none.
             if !std::mem::replace(&mut self.told, true) {
                 self.slot.reporter.notice(words.clone());
             }
-            self.failed_start(words, now);
+            if self.slot.queue.live.load(Ordering::Relaxed) > 0 {
+                self.session.pause(now + restart_pause(u32::MAX));
+            } else {
+                self.failed_start(words, Some("a higher limit (ulimit -n, ulimit -u), or fewer workers (-j)"), now);
+            }
         } else {
             let mut error = Error::pool(words);
             if error.message.ends_with("Exec format error") {
@@ -208,10 +213,11 @@ impl Loop {
     }
 
     /// A worker has ended without having shown that it works.
-    fn failed_start(&mut self, words: String, now: Instant) {
+    fn failed_start(&mut self, words: String, hint: Option<&str>, now: Instant) {
         let failures = self.slot.queue.failed_starts.fetch_add(1, Ordering::Relaxed) + 1;
         if failures >= start_budget(self.slot.settings.workers) {
-            let error = Error::pool(format!("workers keep failing to start ({failures} in a row): {words}"));
+            let mut error = Error::pool(format!("workers keep failing to start ({failures} in a row): {words}"));
+            error.hint = hint.map(str::to_owned);
             self.slot.cancel.raise(Level::Abort, Reason::Failed(error));
             self.observe(now);
         } else {
@@ -362,6 +368,7 @@ impl Loop {
             Action::Bury => {
                 if let Some(process) = self.process.take() {
                     process.bury();
+                    self.slot.queue.live.fetch_sub(1, Ordering::Relaxed);
                 }
                 self.slot.reporter.log_end(self.slot.number);
                 if std::mem::take(&mut self.recycling) && !self.is_fresh_per_job() {
@@ -377,7 +384,7 @@ impl Loop {
             Report::FailedStart(words) => {
                 reporter.verbose(words.clone());
                 self.slot.counters.restarts.fetch_add(1, Ordering::Relaxed);
-                self.failed_start(words, now);
+                self.failed_start(words, None, now);
             }
             Report::Proven => self.slot.queue.failed_starts.store(0, Ordering::Relaxed),
             Report::NotSerial => {
