@@ -34,7 +34,11 @@ struct Handlers {
 
 /// Installs all handlers. They run on threads of their own, not in signal context.
 pub fn install(cancel: Arc<Cancel>, queue: Arc<Queue>, reporter: Reporter, grace: Duration) -> Result<()> {
-    let failed = |error: &dyn std::fmt::Display| Error::pool(format!("cannot install signal handlers: {error}"));
+    // Each needs a thread and a pipe: only want of them is in the way.
+    let failed = |error: &dyn std::fmt::Display| {
+        let message = format!("cannot install signal handlers: {error}");
+        Error::pool(message).hint("a higher limit (ulimit -n, ulimit -u), or fewer workers (-j)")
+    };
     sys::ignore(libc::SIGXFSZ);
     let handlers =
         Arc::new(Handlers { cancel, queue, reporter, seen: AtomicU32::new(0), grace, leaving: AtomicBool::new(false) });

@@ -68,7 +68,7 @@ impl Pool {
     pub fn start(settings: Arc<PoolSettings>, jobs: Receiver<Vec<Job>>, shared: &Shared) -> Result<Pool> {
         let starved = |error: std::io::Error| {
             Error::pool(format!("cannot set up {} workers: {}", settings.workers, reason(&error)))
-                .hint("fewer workers (-j), or a higher limit (ulimit -n)")
+                .hint("a higher limit (ulimit -n, ulimit -u), or fewer workers (-j)")
         };
         let ahead = match settings.depth {
             _ if settings.concurrency > 1 => settings.concurrency,
