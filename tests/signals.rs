@@ -275,3 +275,37 @@ fn fail_fast_kills_what_is_in_flight() {
     assert!(begin.elapsed() < HANG);
     assert!(ended.stderr.contains("--fail-fast"), "{}", ended.stderr);
 }
+
+// ---- A reader that does not read ----
+
+/// Starts a run whose stdout is full and not read, and whose second job hangs; returns the worker's id.
+fn start_stuck(words: &str, folder: &Path) -> (Running, i32) {
+    let there = folder.join("there");
+    let jobs = [json!({"do": "huge", "n": 2}), json!({"do": ["stubborn", "touch", "hang"], "touch": there})];
+    let running = chaotic(words).stdin(lines(&jobs)).start();
+    wait_until_there(&there);
+    let own = running.id();
+    let workers: Vec<i32> = running.processes().into_iter().filter(|&id| id != own).collect();
+    assert_eq!(workers.len(), 1);
+    (running, workers[0])
+}
+
+#[test]
+fn a_reader_that_does_not_read_delays_no_timeout() {
+    let folder = tempfile::tempdir().unwrap();
+    let (running, worker) = start_stuck("-j 1 --timeout 1s --grace 100ms -- --ready", folder.path());
+    wait_for(HANG, || (!running.processes().contains(&worker)).then_some(())).expect("it is killed");
+    assert_eq!(running.end().check_status(1).statuses(), ["ok", "timeout"]);
+}
+
+#[test]
+fn a_second_signal_ends_the_run_although_a_write_is_stuck() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut running, _) = start_stuck("-j 1 --grace 1h -- --ready", folder.path());
+    let own = running.id();
+    kill(own, SIGINT);
+    wait_for(HANG, || second_signal_is_needed(own, SIGINT)).expect("it ends");
+    let status = running.child().wait().unwrap();
+    assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(SIGINT));
+    wait_for(HANG, || running.processes().is_empty().then_some(())).expect("no process is left");
+}
