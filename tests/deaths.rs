@@ -151,6 +151,16 @@ fn a_death_is_noticed_although_a_grandchild_holds_the_pipes() {
 }
 
 #[test]
+fn a_job_that_was_never_read_is_not_charged_although_its_pipe_broke() {
+    // The worker leaves while the third job is still being written; the second is in the pipe, unread.
+    let leave = json!({"do": ["answer", "exit"]});
+    let big = json!("x".repeat(300_000));
+    let jobs: Vec<Value> = [leave, json!(7), big].into_iter().cycle().take(90).collect();
+    let ended = chaotic("-j 2 --depth 3 --meta -- --ready --read-one").stdin(lines(&jobs)).end().check_status(0);
+    check_attempts(&ended, &[1; 90]);
+}
+
+#[test]
 fn a_death_between_jobs_costs_no_job() {
     let folder = tempfile::tempdir().unwrap();
     let dead = folder.path().join("dead");

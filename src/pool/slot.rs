@@ -306,7 +306,7 @@ impl Loop {
                 Err(Errno::AGAIN) => return,
                 // EPIPE: the worker has closed its stdin. Its exit, if that is why, is seen by itself.
                 Err(_) => {
-                    process.input = None;
+                    process.input_broke();
                     self.session.input_broken(now);
                 }
             }

@@ -26,6 +26,8 @@ pub struct Process {
     exit: Option<OwnedFd>,
     /// Its end has been seen.
     seen: bool,
+    /// What it had not read of its input when that broke: nobody will read it any more.
+    left_unread: Option<u64>,
     channel: Channel,
 }
 
@@ -71,6 +73,7 @@ impl Process {
             stderr,
             exit: exit_descriptor(pid),
             seen: false,
+            left_unread: None,
             channel: command.channel,
         })
     }
@@ -101,13 +104,20 @@ impl Process {
         }
     }
 
-    /// Bytes of its input that it has not read.
+    /// Bytes of its input that it has not read; `None` where nobody can tell.
     pub fn unread(&self) -> Option<u64> {
+        let Some(input) = &self.input else { return self.left_unread };
         match self.channel {
             // What a socket says of its peer includes the kernel's own overhead.
             Channel::NodeIpc => None,
-            Channel::Stdio | Channel::Private => rustix::io::ioctl_fionread(self.input.as_ref()?).ok(),
+            Channel::Stdio | Channel::Private => rustix::io::ioctl_fionread(input).ok(),
         }
+    }
+
+    /// The worker has closed its end of its input, perhaps by ending, which is seen only after that.
+    pub fn input_broke(&mut self) {
+        self.left_unread = self.unread();
+        self.input = None;
     }
 
     /// Sends a signal to the whole group. A group that is gone needs none.
