@@ -1,0 +1,12 @@
+"""The job of every benchmark: sleeps for `ms` if the job says so, and returns the job."""
+import os
+import time
+
+# Stands for an expensive import.
+time.sleep(float(os.environ.get("BENCH_IMPORT_MS", 0)) / 1000)
+
+
+def handle(job):
+    if isinstance(job, dict) and job.get("ms"):
+        time.sleep(job["ms"] / 1000)
+    return job
