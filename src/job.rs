@@ -9,6 +9,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde_json::value::RawValue;
 
+use crate::gather::Put;
+
 /// One unit of input.
 #[derive(Debug, Clone)]
 pub struct Job {
@@ -168,13 +170,15 @@ pub struct RecordStyle {
 
 /// Appends the record of an outcome as one line of JSON, line end included:
 /// `{"job":1,"status":"ok","data":…}`.
-pub fn write_record(outcome: &Outcome, style: RecordStyle, out: &mut Vec<u8>) {
-    out.extend_from_slice(b"{\"job\":");
-    out.extend_from_slice(itoa::Buffer::new().format(outcome.job.number).as_bytes());
-    out.extend_from_slice(b",\"status\":\"");
-    out.extend_from_slice(outcome.status.name().as_bytes());
-    out.extend_from_slice(if outcome.status == Status::Ok { b"\",\"data\":" } else { b"\",\"error\":" });
-    out.extend_from_slice(&outcome.payload);
+pub fn write_record(outcome: &Outcome, style: RecordStyle, out: &mut impl Put) {
+    let text = out.text();
+    text.extend_from_slice(b"{\"job\":");
+    text.extend_from_slice(itoa::Buffer::new().format(outcome.job.number).as_bytes());
+    text.extend_from_slice(b",\"status\":\"");
+    text.extend_from_slice(outcome.status.name().as_bytes());
+    text.extend_from_slice(if outcome.status == Status::Ok { b"\",\"data\":" } else { b"\",\"error\":" });
+    out.payload(&outcome.payload);
+    let text = out.text();
     if style.meta {
         let mut meta = format!(",\"attempts\":{}", outcome.attempts);
         if let Some(worker) = outcome.worker {
@@ -183,19 +187,19 @@ pub fn write_record(outcome: &Outcome, style: RecordStyle, out: &mut Vec<u8>) {
             let _ = write!(meta, ",\"worker\":{worker},\"ms\":{ms:.3}");
         }
         let _ = write!(meta, ",\"line\":{}", outcome.job.line);
-        out.extend_from_slice(meta.as_bytes());
+        text.extend_from_slice(meta.as_bytes());
     }
     if style.echo {
-        out.extend_from_slice(b",\"input\":");
+        text.extend_from_slice(b",\"input\":");
         // The line of a bad_input is no JSON: it is shown as a string.
         if serde_json::from_slice::<&RawValue>(&outcome.job.data).is_ok() {
-            out.extend_from_slice(&outcome.job.data);
+            out.payload(&outcome.job.data);
         } else {
             let text = String::from_utf8_lossy(outcome.job.raw());
-            out.extend_from_slice(&serde_json::to_vec(&text).expect("a string always serializes"));
+            out.text().extend_from_slice(&serde_json::to_vec(&text).expect("a string always serializes"));
         }
     }
-    out.extend_from_slice(b"}\n");
+    out.text().extend_from_slice(b"}\n");
 }
 
 /// The value of a field of a JSON object, as it is written; the last one where there are several. `None` if

@@ -34,6 +34,7 @@ mod cancel;
 mod error;
 mod exit;
 mod framing;
+mod gather;
 mod signal;
 mod sys;
 

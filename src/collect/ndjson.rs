@@ -18,7 +18,7 @@ impl NdjsonSink {
 
 impl Sink for NdjsonSink {
     fn write(&mut self, outcome: &Outcome) -> io::Result<()> {
-        write_record(outcome, self.style, self.output.buffer());
+        write_record(outcome, self.style, self.output.bytes());
         self.output.wrote()
     }
 

@@ -10,11 +10,12 @@ use rustix::fs::FileType;
 use rustix::io::Errno;
 
 use crate::error::{Error, Result, reason};
+use crate::gather::{Gather, Put};
 use crate::sys;
 
 pub struct Output {
     fd: OwnedFd,
-    buffer: Vec<u8>,
+    bytes: Gather,
 }
 
 /// Written at once when so much has gathered: large enough to make the call's own cost vanish.
@@ -47,24 +48,28 @@ impl Output {
     }
 
     fn new(fd: OwnedFd) -> Output {
-        Output { fd, buffer: Vec::with_capacity(PIECE / 4) }
+        Output { fd, bytes: Gather::default() }
     }
 
-    /// The buffer to append to; `wrote` must follow.
+    /// Where records are appended; `wrote` must follow.
+    pub fn bytes(&mut self) -> &mut Gather {
+        &mut self.bytes
+    }
+
+    /// The same for text.
     pub fn buffer(&mut self) -> &mut Vec<u8> {
-        &mut self.buffer
+        self.bytes.text()
     }
 
     /// Something has been appended to the buffer.
     pub fn wrote(&mut self) -> io::Result<()> {
-        if self.buffer.len() >= PIECE { self.flush() } else { Ok(()) }
+        if self.bytes.len() >= PIECE { self.flush() } else { Ok(()) }
     }
 
     pub fn flush(&mut self) -> io::Result<()> {
-        let mut sent = 0;
-        while sent < self.buffer.len() {
-            match rustix::io::write(&self.fd, &self.buffer[sent..]) {
-                Ok(bytes) => sent += bytes,
+        while !self.bytes.is_empty() {
+            match rustix::io::write(&self.fd, self.bytes.first()) {
+                Ok(bytes) => self.bytes.advance(bytes),
                 Err(Errno::INTR) => {}
                 // Somebody has made the shared descriptor non-blocking: that only means waiting.
                 Err(Errno::AGAIN) => {
@@ -74,16 +79,8 @@ impl Output {
                         Err(error) => return Err(error.into()),
                     }
                 }
-                Err(error) => {
-                    self.buffer.drain(..sent);
-                    return Err(error.into());
-                }
+                Err(error) => return Err(error.into()),
             }
-        }
-        self.buffer.clear();
-        // One huge record must not keep its memory for the rest of the run.
-        if self.buffer.capacity() > 4 * PIECE {
-            self.buffer = Vec::with_capacity(PIECE / 4);
         }
         Ok(())
     }
@@ -95,7 +92,7 @@ impl Output {
 
 impl io::Write for Output {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.buffer.extend_from_slice(bytes);
+        self.buffer().extend_from_slice(bytes);
         self.wrote()?;
         Ok(bytes.len())
     }

@@ -8,20 +8,22 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{Body, Reply};
+use crate::gather::Put;
 use crate::job::Job;
 use crate::pool::policies::RetryAdvice;
 
-pub fn encode(job: &Job, attempt: u32, out: &mut Vec<u8>) {
+pub fn encode(job: &Job, attempt: u32, out: &mut impl Put) {
     let mut digits = itoa::Buffer::new();
-    out.extend_from_slice(b"{\"id\":");
-    out.extend_from_slice(digits.format(job.number).as_bytes());
+    let text = out.text();
+    text.extend_from_slice(b"{\"id\":");
+    text.extend_from_slice(digits.format(job.number).as_bytes());
     if attempt > 1 {
-        out.extend_from_slice(b",\"attempt\":");
-        out.extend_from_slice(digits.format(attempt).as_bytes());
+        text.extend_from_slice(b",\"attempt\":");
+        text.extend_from_slice(digits.format(attempt).as_bytes());
     }
-    out.extend_from_slice(b",\"data\":");
-    out.extend_from_slice(&job.data);
-    out.extend_from_slice(b"}\n");
+    text.extend_from_slice(b",\"data\":");
+    out.payload(&job.data);
+    out.text().extend_from_slice(b"}\n");
 }
 
 pub fn decode(line: &Bytes) -> Result<Reply, String> {

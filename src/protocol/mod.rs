@@ -9,6 +9,7 @@ mod node_ipc;
 
 use bytes::Bytes;
 
+use crate::gather::Put;
 use crate::job::Job;
 use crate::pool::policies::RetryAdvice;
 
@@ -56,13 +57,13 @@ impl Protocol {
 
     /// Appends the line that gives `job` to a worker. The reason why it cannot be sent makes it `bad_input`;
     /// nothing has been appended then. `attempt` counts from 1.
-    pub fn encode(self, job: &Job, attempt: u32, out: &mut Vec<u8>) -> Result<(), String> {
+    pub fn encode(self, job: &Job, attempt: u32, out: &mut impl Put) -> Result<(), String> {
         match self {
             Protocol::Json => {
                 json::encode(job, attempt, out);
                 Ok(())
             }
-            Protocol::Lines => lines::encode(job, out),
+            Protocol::Lines => lines::encode(job, out.text()),
             Protocol::NodeIpc => node_ipc::encode(job, out),
         }
     }

@@ -12,14 +12,15 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{Body, Reply, json};
+use crate::gather::Put;
 use crate::job::Job;
 
-pub fn encode(job: &Job, out: &mut Vec<u8>) -> Result<(), String> {
+pub fn encode(job: &Job, out: &mut impl Put) -> Result<(), String> {
     if is_internal(&job.data) {
         return Err("its \"cmd\" starts with NODE_: Node keeps such messages for itself".to_owned());
     }
-    out.extend_from_slice(&job.data);
-    out.push(b'\n');
+    out.payload(&job.data);
+    out.text().push(b'\n');
     Ok(())
 }
 

@@ -137,7 +137,7 @@ impl Live {
     ) -> Result<(), (Delivery, String)> {
         let begins = self.input.end();
         let attempt = delivery.charged + 1;
-        if let Err(reason) = settings.protocol.encode(&delivery.job, attempt, self.input.buffer()) {
+        if let Err(reason) = settings.protocol.encode(&delivery.job, attempt, self.input.bytes()) {
             return Err((delivery, reason));
         }
         let idle = self.open.is_empty();

@@ -1,13 +1,13 @@
 //! A worker's pipes as byte queues: what still has to be written into its stdin, and the tail of its stderr.
 //! Its stdout is a `LineQueue`.
 
+use crate::gather::Gather;
+
 /// Bytes on their way into the worker's stdin. Positions count from the worker's first byte, so that a
 /// delivery can be compared with what the worker has read of its pipe.
 #[derive(Debug, Default)]
 pub struct InputQueue {
-    buffer: Vec<u8>,
-    /// How much of `buffer` has been written.
-    sent: usize,
+    bytes: Gather,
     /// Bytes accepted by the pipe, ever.
     accepted: u64,
     /// Nothing can be written any more.
@@ -15,18 +15,19 @@ pub struct InputQueue {
 }
 
 impl InputQueue {
+    /// What is to be written next, if anything is; not all there is.
     pub fn pending(&self) -> &[u8] {
-        &self.buffer[self.sent..]
+        self.bytes.first()
     }
 
-    /// The buffer to append a delivery to.
-    pub fn buffer(&mut self) -> &mut Vec<u8> {
-        &mut self.buffer
+    /// Where a delivery is appended.
+    pub fn bytes(&mut self) -> &mut Gather {
+        &mut self.bytes
     }
 
     /// Where the next byte appended will stand.
     pub fn end(&self) -> u64 {
-        self.accepted + self.pending().len() as u64
+        self.accepted + self.bytes.len() as u64
     }
 
     pub fn accepted(&self) -> u64 {
@@ -38,23 +39,13 @@ impl InputQueue {
     }
 
     pub fn written(&mut self, bytes: usize) {
-        /// A buffer that one large job has grown beyond this is given back.
-        const KEPT: usize = 1 << 20;
-        self.sent += bytes;
         self.accepted += bytes as u64;
-        if self.sent == self.buffer.len() {
-            self.sent = 0;
-            self.buffer.clear();
-            if self.buffer.capacity() > KEPT {
-                self.buffer = Vec::new();
-            }
-        }
+        self.bytes.advance(bytes);
     }
 
     pub fn break_off(&mut self) {
         self.broken = true;
-        self.buffer = Vec::new();
-        self.sent = 0;
+        self.bytes = Gather::default();
     }
 }
 
@@ -99,15 +90,16 @@ impl Tail {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::gather::Put;
 
     #[test]
     fn positions_count_from_the_first_byte() {
         let mut queue = InputQueue::default();
-        queue.buffer().extend_from_slice(b"hello");
+        queue.bytes().text().extend_from_slice(b"hello");
         queue.written(2);
         assert_eq!((queue.pending(), queue.accepted(), queue.end()), (&b"llo"[..], 2, 5));
         queue.written(3);
-        queue.buffer().extend_from_slice(b"!");
+        queue.bytes().text().extend_from_slice(b"!");
         assert_eq!((queue.pending(), queue.end()), (&b"!"[..], 6));
     }
 
