@@ -8,6 +8,8 @@ pub struct LineQueue {
     buffer: Vec<u8>,
     /// No line ends before this place, so no byte is searched twice: a long line must not cost O(n²).
     searched: usize,
+    /// The last line that outgrew a read was this long, so the next one may be too.
+    long: usize,
 }
 
 /// One read takes this much at least: the default pipe capacity on Linux.
@@ -16,9 +18,11 @@ const READ: usize = 64 * 1024;
 impl LineQueue {
     /// The buffer to read into, at its end, with room for one read.
     pub fn buffer(&mut self) -> &mut Vec<u8> {
-        // A long line doubles the buffer each time, so its bytes are moved a constant number of times.
+        // A long line doubles the buffer each time, so its bytes are moved a constant number of times; the next
+        // long one gets at once what the last one needed.
         if self.buffer.capacity() - self.buffer.len() < READ / 4 {
-            self.buffer.reserve(self.buffer.len().max(READ));
+            let expected = self.long.saturating_sub(self.buffer.len());
+            self.buffer.reserve(if expected > 0 { expected + READ / 4 } else { self.buffer.len().max(READ) });
         }
         &mut self.buffer
     }
@@ -44,6 +48,9 @@ impl LineQueue {
             return Bytes::new();
         };
         let end = self.searched + last + 1;
+        if self.searched > 0 {
+            self.long = end;
+        }
         self.searched = 0;
         // A few short lines are copied, so that a result that waits does not hold a whole read buffer.
         if end < self.buffer.capacity() / 4 {

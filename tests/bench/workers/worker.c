@@ -30,7 +30,8 @@ int main(int argc, char **argv) {
         handle(argv[1]);
         return puts(argv[1]) < 0;
     }
-    setvbuf(stdin, NULL, _IOFBF, 1 << 16);
+    static char piece[1 << 16]; // by itself stdio reads 4 KiB at a time
+    setvbuf(stdin, piece, _IOFBF, sizeof piece);
     static const char status[] = ",\"status\":\"ok\"";
     char *line = NULL, *reply = NULL;
     size_t size = 0, room = 0;
