@@ -33,6 +33,13 @@ class Contenders:
             "bare", "bare pipe: program < jobs > out", self.bench.worker(self.language), count, stdin=WIRE, form="wire"
         )
 
+    def bare_between_pipes(self, count):
+        """What a pool can reach that is itself quicker than its worker: a pipe on both sides of it."""
+        argv = ["sh", "-c", 'cat | "$@" | cat', "sh", *self.bench.worker(self.language)]
+        return self._make(
+            "bare-pipes", "bare pipes: cat jobs, program, cat > out", argv, count, stdin=WIRE, form="wire"
+        )
+
     def bare_handler(self, count):
         """The supplied worker in a pipe, by itself; none for a language that has none."""
         if self.language not in ENDING:
