@@ -278,9 +278,9 @@ impl Loop {
         let any = !taken.deliveries.is_empty();
         for delivery in taken.deliveries {
             if delivery.job.data.len() > PIPE
-                && let Some(input) = self.process.as_ref().and_then(|process| process.input.as_ref())
+                && let Some(process) = &mut self.process
             {
-                Process::widen(input);
+                process.widen_input();
             }
             self.session.give(delivery, now);
         }
@@ -483,11 +483,12 @@ impl Loop {
 
     fn read_output(&mut self, now: Instant) {
         for _ in 0..READS {
-            let Some(output) = self.process.as_ref().and_then(|process| process.output.as_ref()) else { return };
+            let Some(process) = &mut self.process else { return };
             let Some(buffer) = self.session.output_buffer() else { return };
-            if buffer.len() > PIPE && buffer.len() < 2 * PIPE {
-                Process::widen(output);
+            if buffer.len() >= PIPE {
+                process.widen_output();
             }
+            let Some(output) = &process.output else { return };
             let room = buffer.capacity() - buffer.len();
             match rustix::io::read(output, rustix::buffer::spare_capacity(buffer)) {
                 Ok(0) => {

@@ -29,6 +29,8 @@ pub struct Process {
     /// What it had not read of its input when that broke: nobody will read it any more.
     left_unread: Option<u64>,
     channel: Channel,
+    wide_input: bool,
+    wide_output: bool,
 }
 
 impl Process {
@@ -75,6 +77,8 @@ impl Process {
             seen: false,
             left_unread: None,
             channel: command.channel,
+            wide_input: false,
+            wide_output: false,
         })
     }
 
@@ -135,13 +139,21 @@ impl Process {
         }
     }
 
-    /// Larger pipes for large jobs: fewer hand-overs. Not being allowed to is no error.
-    pub fn widen(fd: &OwnedFd) {
-        #[cfg(target_os = "linux")]
+    /// A larger pipe for large jobs: fewer hand-overs.
+    pub fn widen_input(&mut self) {
+        if !std::mem::replace(&mut self.wide_input, true)
+            && let Some(input) = &self.input
         {
-            /// The largest that a process without privileges may ask for by default.
-            const WIDE: usize = 1 << 20;
-            let _ = rustix::pipe::fcntl_setpipe_size(fd, WIDE);
+            widen(input);
+        }
+    }
+
+    /// A larger pipe for large replies.
+    pub fn widen_output(&mut self) {
+        if !std::mem::replace(&mut self.wide_output, true)
+            && let Some(output) = &self.output
+        {
+            widen(output);
         }
     }
 
@@ -163,6 +175,18 @@ impl Process {
         // Fails only if it was reaped already, and nobody else does that.
         let _ = self.child.try_wait();
     }
+}
+
+/// Not being allowed to is no error.
+fn widen(pipe: &OwnedFd) {
+    #[cfg(target_os = "linux")]
+    {
+        /// The largest that a process without privileges may ask for by default.
+        const WIDE: usize = 1 << 20;
+        let _ = rustix::pipe::fcntl_setpipe_size(pipe, WIDE);
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = pipe;
 }
 
 #[cfg(target_os = "linux")]
