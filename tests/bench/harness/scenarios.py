@@ -23,8 +23,8 @@ def tiny(bench):
             ]
             if language == "native":
                 group += [make.lockstep(count // 4, workers)]
-            else:
-                group += make.pools(dispatched, workers, chunked=count // 4)
+        if language != "native":
+            group += make.pools(dispatched, 2, chunked=count // 4)
         group += make.process_per_job(bench.scaled(200 if language == "native" else 40, 4), 2)
         group += [make.round_robin(count, 2)]
         yield f"tiny jobs, {language}", group
