@@ -1,0 +1,182 @@
+//! The ```console blocks of a document: a command after `$ `, then what it shows on stdout; a line `...` stands
+//! for one or more lines. They are run in a temporary copy of the samples and compared.
+
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use tempfile::TempDir;
+
+use super::{has, project, shell};
+
+/// A block, with what the document says about it.
+#[derive(Debug)]
+pub struct Block {
+    /// Where it begins in the document.
+    pub line: usize,
+    /// The text of the last `## ` line above it.
+    pub section: String,
+    /// The last line of text above it.
+    pub caption: String,
+    pub steps: Vec<Step>,
+}
+
+#[derive(Debug, Default)]
+pub struct Step {
+    pub command: String,
+    pub shown: Vec<String>,
+}
+
+/// All ```console blocks of a document, in order.
+pub fn blocks(document: &str) -> Vec<Block> {
+    let mut blocks: Vec<Block> = Vec::new();
+    let mut section = String::new();
+    let mut caption = String::new();
+    let mut lines = document.lines().zip(1..);
+    while let Some((line, number)) = lines.next() {
+        match line {
+            "```console" => {
+                let content: Vec<&str> =
+                    lines.by_ref().map(|(line, _)| line).take_while(|line| *line != "```").collect();
+                let steps = steps(&content);
+                blocks.push(Block { line: number, section: section.clone(), caption: caption.clone(), steps });
+            }
+            // Any other block: what is in it is neither a heading nor a caption.
+            _ if line.starts_with("```") => while lines.next().is_some_and(|(line, _)| line != "```") {},
+            _ if line.starts_with("## ") => section = line[3..].to_owned(),
+            "" => {}
+            _ => caption = line.to_owned(),
+        }
+    }
+    blocks
+}
+
+fn steps(content: &[&str]) -> Vec<Step> {
+    let mut steps: Vec<Step> = Vec::new();
+    let mut continued = false;
+    for line in content {
+        match (line.strip_prefix("$ "), steps.last_mut()) {
+            (Some(command), _) => steps.push(Step { command: command.to_owned(), shown: Vec::new() }),
+            (None, Some(step)) if continued => step.command += &format!("\n{}", line.trim_start_matches("> ")),
+            (None, Some(step)) => step.shown.push((*line).to_owned()),
+            (None, None) => panic!("a console block begins with a command, not with {line:?}"),
+        }
+        continued = line.ends_with('\\');
+    }
+    steps
+}
+
+/// Runs the blocks of a document, each in its own copy of the samples, and says what differs.
+#[track_caller]
+pub fn check(document: &str, blocks: &[&Block]) {
+    assert!(!blocks.is_empty(), "{document} has such blocks");
+    let wrong: Vec<String> = blocks.iter().filter_map(|block| run(document, block).err()).collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
+}
+
+fn run(document: &str, block: &Block) -> Result<(), String> {
+    let commands: Vec<&str> = block.steps.iter().map(|step| step.command.as_str()).collect();
+    if let Some(reason) = missing(&commands) {
+        let place = format!("{document}:{}", block.line);
+        assert!(std::env::var_os("FORKPOOL_TEST_ALL").is_none_or(|value| value != "1"), "{place}: {reason}");
+        skip(&format!("{place}: {reason}"));
+        return Ok(());
+    }
+    if commands.iter().any(|command| command.contains("npm install")) && !npm_answers() {
+        skip(&format!("{document}:{}: npm reaches no registry", block.line));
+        return Ok(());
+    }
+    let folder = copy_of_the_samples();
+    let ended = shell(&script(&commands), folder.path()).end();
+    let text = ended.text();
+    let mut shown: Vec<&str> = text.split(END_OF_STEP).collect();
+    // What stands after the last mark is nothing.
+    shown.pop();
+    if shown.len() != block.steps.len() {
+        return Err(format!("{document}:{}: it ended early\n{text}\n{}", block.line, ended.stderr));
+    }
+    for (step, shown) in block.steps.iter().zip(shown) {
+        let lines: Vec<&str> = shown.lines().collect();
+        let expected: Vec<&str> = step.shown.iter().map(String::as_str).collect();
+        if !matches(&expected, &lines) {
+            let (command, expected) = (&step.command, expected.join("\n"));
+            let place = format!("{document}:{}", block.line);
+            return Err(format!(
+                "{place}: $ {command}\nexpected:\n{expected}\ngot:\n{shown}\nstderr:\n{}",
+                ended.stderr
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// No text that is shown has a record separator in it.
+const END_OF_STEP: &str = "\u{1e}\n";
+
+/// One script for all steps, so that `$?` and variables live on as they do in a terminal.
+fn script(commands: &[&str]) -> String {
+    let marked = |command: &&str| format!("{command}\n{{ s=$?; printf '\\036\\n'; (exit $s); }}\n");
+    commands.iter().map(marked).collect()
+}
+
+/// `...` stands for one line or more.
+fn matches(expected: &[&str], lines: &[&str]) -> bool {
+    match expected.split_first() {
+        None => lines.is_empty(),
+        Some((&"...", rest)) => (1..=lines.len()).any(|skipped| matches(rest, &lines[skipped..])),
+        Some((first, rest)) => lines.first() == Some(first) && matches(rest, &lines[1..]),
+    }
+}
+
+/// Which program of these commands is not installed.
+fn missing(commands: &[&str]) -> Option<String> {
+    const PROGRAMS: [&str; 15] = [
+        "awk", "bash", "bc", "cc", "flock", "gawk", "jq", "man", "node", "npm", "perl", "php", "python3", "ruby",
+        "sqlite3",
+    ];
+    const HANDLERS: [(&str, &str); 5] =
+        [(".mjs", "node"), (".php", "php"), (".pl", "perl"), (".py", "python3"), (".rb", "ruby")];
+    let words = commands.iter().flat_map(|command| command.split([' ', '\n', '|', '(', ')', ';', '"', '`']));
+    let program = |word: &str| {
+        let file = word.split(':').next().unwrap_or(word);
+        let handler = HANDLERS.iter().find(|(ending, _)| file.ends_with(ending)).map(|(_, runtime)| *runtime);
+        PROGRAMS.iter().find(|program| **program == word).copied().or(handler)
+    };
+    let missing = words.filter_map(program).find(|program| !has(program))?;
+    Some(format!("{missing} is not installed"))
+}
+
+/// A registry can be reached: without one, nothing that is installed from it can be tried.
+fn npm_answers() -> bool {
+    let arguments = ["view", "serialize-error", "version", "--fetch-retries=0", "--fetch-timeout=20000"];
+    let view = Command::new("npm").args(arguments).stdin(Stdio::null()).output();
+    view.is_ok_and(|output| output.status.success())
+}
+
+/// Says it on the real stderr, which the test harness does not capture.
+pub fn skip(what: &str) {
+    // Nobody reads it if stderr is closed.
+    drop(writeln!(std::io::stderr(), "skipped: {what}"));
+}
+
+/// A folder with `samples/` in it, as in a fresh clone.
+pub fn copy_of_the_samples() -> TempDir {
+    let folder = TempDir::new().expect("a temporary folder can be made");
+    copy(&project("samples"), &folder.path().join("samples"));
+    folder
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir(to).expect("the copy's folder is new");
+    for entry in fs::read_dir(from).expect("the samples are there") {
+        let entry = entry.expect("a folder can be read");
+        let name = entry.file_name();
+        match entry.file_type().expect("a file has a type").is_dir() {
+            // What somebody has installed or compiled there is not part of it.
+            true if name == "node_modules" || name == "__pycache__" => {}
+            true => copy(&entry.path(), &to.join(name)),
+            false => drop(fs::copy(entry.path(), to.join(name)).expect("a sample can be copied")),
+        }
+    }
+}
