@@ -1,5 +1,5 @@
-//! The ```console blocks of a document: a command after `$ `, then what it shows on stdout; a line `...` stands
-//! for one or more lines. They are run in a temporary copy of the samples and compared.
+//! The ```console blocks of a document: a command after `$ ` (and `> ` where it goes on), then what it shows on
+//! stdout; a line `...` stands for one or more lines. They are run in a temporary copy of the samples and compared.
 
 use std::fs;
 use std::io::Write;
@@ -54,15 +54,16 @@ pub fn blocks(document: &str) -> Vec<Block> {
 
 fn steps(content: &[&str]) -> Vec<Step> {
     let mut steps: Vec<Step> = Vec::new();
-    let mut continued = false;
     for line in content {
-        match (line.strip_prefix("$ "), steps.last_mut()) {
-            (Some(command), _) => steps.push(Step { command: command.to_owned(), shown: Vec::new() }),
-            (None, Some(step)) if continued => step.command += &format!("\n{}", line.trim_start_matches("> ")),
-            (None, Some(step)) => step.shown.push((*line).to_owned()),
-            (None, None) => panic!("a console block begins with a command, not with {line:?}"),
+        if let Some(command) = line.strip_prefix("$ ") {
+            steps.push(Step { command: command.to_owned(), shown: Vec::new() });
+            continue;
         }
-        continued = line.ends_with('\\');
+        let step = steps.last_mut().unwrap_or_else(|| panic!("a block begins with a command, not with {line:?}"));
+        match line.strip_prefix("> ") {
+            Some(more) if step.shown.is_empty() => step.command += &format!("\n{more}"),
+            _ => step.shown.push((*line).to_owned()),
+        }
     }
     steps
 }
@@ -78,13 +79,13 @@ pub fn check(document: &str, blocks: &[&Block]) {
 fn run(document: &str, block: &Block) -> Result<(), String> {
     let commands: Vec<&str> = block.steps.iter().map(|step| step.command.as_str()).collect();
     if let Some(reason) = missing(&commands) {
-        let place = format!("{document}:{}", block.line);
-        assert!(std::env::var_os("FORKPOOL_TEST_ALL").is_none_or(|value| value != "1"), "{place}: {reason}");
-        skip(&format!("{place}: {reason}"));
+        assert!(!all_must_run(), "{document}:{}: {reason}", block.line);
+        skip(&format!("{document}:{}: {reason}", block.line));
         return Ok(());
     }
-    if commands.iter().any(|command| command.contains("npm install")) && !npm_answers() {
-        skip(&format!("{document}:{}: npm reaches no registry", block.line));
+    let installs = commands.iter().any(|command| command.contains("npm install"));
+    if installs && let Some(reason) = why_npm_cannot_install() {
+        skip(&format!("{document}:{}: {reason}", block.line));
         return Ok(());
     }
     let folder = copy_of_the_samples();
@@ -114,9 +115,13 @@ fn run(document: &str, block: &Block) -> Result<(), String> {
 /// No text that is shown has a record separator in it.
 const END_OF_STEP: &str = "\u{1e}\n";
 
-/// One script for all steps, so that `$?` and variables live on as they do in a terminal.
+/// One script for all steps, so that `$?` and variables live on as they do in a terminal. The forkpool that is
+/// tested is on the PATH already.
 fn script(commands: &[&str]) -> String {
-    let marked = |command: &&str| format!("{command}\n{{ s=$?; printf '\\036\\n'; (exit $s); }}\n");
+    let marked = |command: &&str| {
+        let command = command.trim_start_matches("cargo install --locked --path . && ");
+        format!("{command}\n{{ status=$?; printf '\\036\\n'; (exit $status); }}\n")
+    };
     commands.iter().map(marked).collect()
 }
 
@@ -147,11 +152,21 @@ fn missing(commands: &[&str]) -> Option<String> {
     Some(format!("{missing} is not installed"))
 }
 
-/// A registry can be reached: without one, nothing that is installed from it can be tried.
-fn npm_answers() -> bool {
+/// Nothing may be skipped because a program is missing: CI has them all.
+pub fn all_must_run() -> bool {
+    std::env::var_os("FORKPOOL_TEST_ALL").is_some_and(|value| value == "1")
+}
+
+/// Why nothing can be installed with npm, if so. A registry that cannot be reached is nobody's fault.
+pub fn why_npm_cannot_install() -> Option<String> {
+    if !has("npm") {
+        assert!(!all_must_run(), "npm is not installed");
+        return Some("npm is not installed".to_owned());
+    }
     let arguments = ["view", "serialize-error", "version", "--fetch-retries=0", "--fetch-timeout=20000"];
     let view = Command::new("npm").args(arguments).stdin(Stdio::null()).output();
-    view.is_ok_and(|output| output.status.success())
+    let reached = view.is_ok_and(|output| output.status.success());
+    (!reached).then(|| "npm reaches no registry".to_owned())
 }
 
 /// Says it on the real stderr, which the test harness does not capture.
