@@ -136,17 +136,21 @@ fn matches(expected: &[&str], lines: &[&str]) -> bool {
 
 /// Which program of these commands is not installed.
 fn missing(commands: &[&str]) -> Option<String> {
-    const PROGRAMS: [&str; 15] = [
-        "awk", "bash", "bc", "cc", "flock", "gawk", "jq", "man", "node", "npm", "perl", "php", "python3", "ruby",
-        "sqlite3",
+    const PROGRAMS: [&str; 10] = ["bash", "cc", "gawk", "jq", "node", "npm", "perl", "php", "python3", "ruby"];
+    /// What runs a file of the samples.
+    const ENDINGS: [(&str, &str); 7] = [
+        (".cjs", "node"),
+        (".mjs", "node"),
+        (".php", "php"),
+        (".pl", "perl"),
+        (".py", "python3"),
+        (".rb", "ruby"),
+        (".cron", "flock"),
     ];
-    const HANDLERS: [(&str, &str); 5] =
-        [(".mjs", "node"), (".php", "php"), (".pl", "perl"), (".py", "python3"), (".rb", "ruby")];
-    let words = commands.iter().flat_map(|command| command.split([' ', '\n', '|', '(', ')', ';', '"', '`']));
+    let words = commands.iter().flat_map(|command| command.split([' ', '\n', '|', '(', ')', ';', '"']));
     let program = |word: &str| {
-        let file = word.split(':').next().unwrap_or(word);
-        let handler = HANDLERS.iter().find(|(ending, _)| file.ends_with(ending)).map(|(_, runtime)| *runtime);
-        PROGRAMS.iter().find(|program| **program == word).copied().or(handler)
+        let by_ending = ENDINGS.iter().find(|(ending, _)| word.ends_with(ending)).map(|(_, program)| *program);
+        PROGRAMS.iter().find(|program| **program == word).copied().or(by_ending)
     };
     let missing = words.filter_map(program).find(|program| !has(program))?;
     Some(format!("{missing} is not installed"))
