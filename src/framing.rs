@@ -48,9 +48,8 @@ impl LineQueue {
             return Bytes::new();
         };
         let end = self.searched + last + 1;
-        if self.searched > 0 {
-            self.long = end;
-        }
+        // Short lines forget it: nobody is to reserve a gigabyte because of one line long ago.
+        self.long = if self.searched > 0 { end } else { self.long / 2 };
         self.searched = 0;
         // A few short lines are copied, so that a result that waits does not hold a whole read buffer.
         if end < self.buffer.capacity() / 4 {

@@ -30,6 +30,13 @@ fn a_good_worker_passes() {
 }
 
 #[test]
+fn a_handler_passes() {
+    let handler = project("samples/handlers/pet.py");
+    let ended = forkpool(["--check".as_ref(), "--handler".as_ref(), handler.as_os_str()]).end().check_status(0);
+    assert!(ended.text().contains("an odd job (null)"), "{}", ended.text());
+}
+
+#[test]
 fn a_fork_worker_passes() {
     if !has("node") {
         return;
