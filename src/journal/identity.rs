@@ -220,6 +220,23 @@ mod tests {
     }
 
     #[test]
+    fn a_handler_is_known_by_its_content_and_not_by_its_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let header = |name: &str, content: &str, function: Option<&str>| {
+            let file = folder.path().join(name);
+            fs::write(&file, content).unwrap();
+            let function = function.map(str::to_owned);
+            Header::default().with_handler(&HandlerChoice { file, function, route: None, runtime: None }).unwrap()
+        };
+        let ours = header("pet.py", "def pet(job): pass", None);
+        assert_eq!(ours.difference(&header("moved.py", "def pet(job): pass", None)), None);
+        let changed = ours.difference(&header("pet.py", "def pet(job): return 1", None)).unwrap();
+        assert!(changed.contains("the content of the handler has changed"), "{changed}");
+        let other = ours.difference(&header("pet.py", "def pet(job): pass", Some("pet"))).unwrap();
+        assert!(other.contains("the handler's function was pet when it was begun and is not given now"), "{other}");
+    }
+
+    #[test]
     fn the_users_own_code_is_its_script_or_its_program() {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| {

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::Write;
 use std::os::unix::fs::{PermissionsExt, symlink};
 
-use super::support::{HANG, shell, wait_for};
+use super::support::{HANG, forkpool, shell, wait_for};
 use super::{ECHO, LINES, Place, check_refused, numbered};
 
 #[test]
@@ -23,6 +23,28 @@ fn a_journal_of_another_run_is_refused_with_a_word_that_says_why() {
     check_refused(&place, &json, &worker, "--protocol was lines");
     place.write("worker.sh", "exec sed -u ''");
     check_refused(&place, LINES, &worker, "the content of the worker's program or script has changed");
+}
+
+#[test]
+fn a_journal_of_another_handler_is_refused() {
+    let place = Place::new();
+    place.write("in", "1\n2\n");
+    place.write("pet.py", "def pet(job): return job\ndef feed(job): return job\n");
+    let run = |handler: &str, flags: &str| {
+        let words = format!("--journal journal --resume -j 1 -i in --handler {handler} {flags}");
+        forkpool(words.split_ascii_whitespace()).current_dir(place.path("")).end()
+    };
+    let first = run("pet.py:pet", "").check_status(0);
+    let again = run("pet.py:pet", "").check_status(0);
+    assert_eq!(again.stdout, first.stdout);
+    assert!(again.stderr.contains("; 2 from the journal"), "{}", again.stderr);
+    let feed = run("pet.py:feed", "").check_status(2);
+    assert!(feed.stderr.contains("the handler's function was pet when it was begun"), "{}", feed.stderr);
+    let runtime = run("pet.py:pet", "--runtime python3").check_status(2);
+    assert!(runtime.stderr.contains("--runtime was not given when it was begun"), "{}", runtime.stderr);
+    place.write("pet.py", "def pet(job): return 5\n");
+    let changed = run("pet.py:pet", "").check_status(2);
+    assert!(changed.stderr.contains("the content of the handler has changed"), "{}", changed.stderr);
 }
 
 #[test]
