@@ -15,6 +15,8 @@ use crate::shims;
 
 #[derive(Debug)]
 pub struct Settings {
+    /// What the worker is supplied for, if it is.
+    pub handler: Option<HandlerChoice>,
     pub input: InputSettings,
     pub pool: PoolSettings,
     pub output: OutputSettings,
@@ -132,12 +134,10 @@ pub struct JournalSettings {
     /// Know a job by this field instead of by its whole content.
     pub key: Option<String>,
     pub sync: Sync,
-    /// The worker is one that forkpool supplies around this.
-    pub handler: Option<HandlerChoice>,
 }
 
-/// A handler as it was asked for. A journal is about this, not about the supplied worker's command line, which
-/// may look different in the next version.
+/// A handler as it was asked for. People, and a journal, care about this, and not about the supplied worker's
+/// command line, which may look different in the next version.
 #[derive(Debug, Clone)]
 pub struct HandlerChoice {
     pub file: PathBuf,
@@ -198,17 +198,18 @@ impl Settings {
             },
             key: args.resuming.key.clone(),
             sync: args.resuming.sync.unwrap_or(Sync::Every(Duration::from_secs(1))),
-            handler: args.workers.handler.as_deref().map(|handler| {
-                let (file, function) = shims::split(handler);
-                HandlerChoice {
-                    file: PathBuf::from(file),
-                    function: function.map(str::to_owned),
-                    route: args.workers.route.clone(),
-                    runtime: args.workers.runtime.clone(),
-                }
-            }),
+        });
+        let handler = args.workers.handler.as_deref().map(|handler| {
+            let (file, function) = shims::split(handler);
+            HandlerChoice {
+                file: PathBuf::from(file),
+                function: function.map(str::to_owned),
+                route: args.workers.route.clone(),
+                runtime: args.workers.runtime.clone(),
+            }
         });
         Ok(Settings {
+            handler,
             input: InputSettings {
                 files: input_files,
                 columns: args.input.columns_in,

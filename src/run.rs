@@ -12,7 +12,7 @@ use rustix::event::{PollFd, PollFlags};
 
 use crate::cancel::{Cancel, Level, Reason};
 use crate::collect::{self, Collected, Collector, Output, Outputs, Rejects, Reorder};
-use crate::config::{Channel, Depth, Format, JournalMode, Settings, Verbosity, format_name};
+use crate::config::{Channel, Depth, Format, HandlerChoice, JournalMode, Settings, Verbosity, format_name};
 use crate::error::{Error, Result, reason};
 use crate::exit::Exit;
 use crate::journal::{self, Journal};
@@ -215,12 +215,16 @@ pub fn dry_run(settings: &Settings) -> Result<Exit> {
     let mut text = String::new();
     let mut say = |label: &str, value: String| text.push_str(&format!("{label:<9} {value}\n"));
     let pool = &settings.pool;
-    let words: Vec<String> = match pool.supplied {
+    let program = program.display().to_string();
+    let words = match &settings.handler {
         // The supplied worker's own code says nothing to a user.
-        true => vec![program.display().to_string(), "(supplied worker)".to_owned(), last_argument(settings)],
-        false => {
-            let quote = |word: &std::ffi::OsString| format!("{:?}", word.to_string_lossy());
-            std::iter::once(program.display().to_string()).chain(pool.command.args.iter().map(quote)).collect()
+        Some(HandlerChoice { file, function: None, .. }) => format!("{program}, around {}", file.display()),
+        Some(HandlerChoice { file, function: Some(function), .. }) => {
+            format!("{program}, around {function} of {}", file.display())
+        }
+        None => {
+            let quoted = pool.command.args.iter().map(|word| format!(" {:?}", word.to_string_lossy()));
+            std::iter::once(program).chain(quoted).collect()
         }
     };
     let depth = match pool.depth {
@@ -233,7 +237,7 @@ pub fn dry_run(settings: &Settings) -> Result<Exit> {
         (Protocol::Lines, _) => "lines",
         (Protocol::NodeIpc, _) => "node-ipc",
     };
-    say("workers", format!("{} × {}", pool.workers, words.join(" ")));
+    say("workers", format!("{} × {words}", pool.workers));
     say("protocol", format!("{protocol}, depth {depth}, concurrency {}", pool.concurrency));
     for file in &settings.input.files {
         say("input", format!("{} ({})", file.name(), format_name(file.format)));
@@ -254,10 +258,6 @@ pub fn dry_run(settings: &Settings) -> Result<Exit> {
         say("journal", format!("{}{done}", journal.path.display()));
     }
     print(text.as_bytes())
-}
-
-fn last_argument(settings: &Settings) -> String {
-    settings.pool.command.args.last().map(|word| word.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
 /// Writes to stdout what the user asked for instead of a run.

@@ -198,6 +198,14 @@ fn a_dry_run_says_what_would_be_run_and_runs_nothing() {
 }
 
 #[test]
+fn a_dry_run_names_the_handler_and_not_what_runs_it() {
+    let handler = project("samples/handlers/pet.py");
+    let ended = forkpool(["--dry-run".as_ref(), "--handler".as_ref(), handler.as_os_str()]).end().check_status(0);
+    let first = ended.text().lines().next().unwrap_or_default().to_owned();
+    assert!(first.ends_with(&format!("python3, around {}", handler.display())), "{first}");
+}
+
+#[test]
 fn completions_are_printed_for_each_shell() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let ended = forkpool(["--completions", shell]).end().check_status(0);

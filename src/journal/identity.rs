@@ -64,7 +64,7 @@ impl Header {
             key: journal.key.clone(),
             ..Header::default()
         };
-        match &journal.handler {
+        match &settings.handler {
             Some(handler) => header.with_handler(handler),
             None => header.with_command(&settings.pool.command),
         }

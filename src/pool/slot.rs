@@ -118,6 +118,8 @@ impl Loop {
         let level = self.slot.cancel.level();
         if level >= Level::Drain {
             let why = self.slot.cancel.reason().map_or_else(String::new, |reason| reason.to_string());
+            // A record has room for what it was, not for a whole stack trace; that is told once.
+            let why = why.lines().next().unwrap_or_default().to_owned();
             self.session.cancel(level, &why, now);
             let rest = self.slot.queue.take_rest();
             let unrun = rest.into_iter().map(|delivery| delivery.not_run(&why));
