@@ -141,6 +141,14 @@ fn a_worker_that_closes_its_input_gets_no_more_jobs_and_loses_none() {
 }
 
 #[test]
+fn jobs_in_an_input_that_is_closed_go_to_another_worker_without_any_time_limit() {
+    let jobs = [json!({"do": ["close_stdin", "answer", "hang"]}), json!(2), json!(3)];
+    let words = "-j 1 --depth 3 --grace 100ms --meta -- --ready --read-one";
+    let ended = chaotic(words).stdin(lines(&jobs)).end().check_status(0);
+    check_attempts(&ended, &[1; 3]);
+}
+
+#[test]
 fn a_death_is_noticed_although_a_grandchild_holds_the_pipes() {
     let folder = tempfile::tempdir().unwrap();
     let pid = folder.path().join("pid");

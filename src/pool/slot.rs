@@ -306,13 +306,20 @@ impl Loop {
                 Ok(bytes) => self.session.written(bytes),
                 Err(Errno::INTR) => {}
                 Err(Errno::AGAIN) => return,
-                // EPIPE: the worker has closed its stdin. Its exit, if that is why, is seen by itself.
+                // EPIPE.
                 Err(_) => {
-                    process.input_broke();
-                    self.session.input_broken(now);
+                    self.input_broke(now);
+                    return;
                 }
             }
         }
+    }
+
+    /// The worker has closed its input. Its exit, if that is why, is seen by itself.
+    fn input_broke(&mut self, now: Instant) {
+        let unread = self.process.as_mut().and_then(Process::input_broke);
+        self.session.input_broken(now);
+        self.session.left_unread(unread.unwrap_or(0), now);
     }
 
     /// Does what the session decided, and passes on what it has to say.
@@ -455,13 +462,21 @@ impl Loop {
         let stderr = watch(&mut fds, stderr, PollFlags::IN);
         let output = process.and_then(|process| process.output.as_ref()).map(AsFd::as_fd);
         let output = watch(&mut fds, output.filter(|_| !napping), PollFlags::IN);
-        let input = process.and_then(|process| process.input.as_ref()).map(AsFd::as_fd);
-        watch(&mut fds, input.filter(|_| !self.session.pending_input().is_empty()), PollFlags::OUT);
+        // With nothing to write it is watched all the same: a worker may close it and live on.
+        let input = match self.session.pending_input().is_empty() {
+            true => watch(&mut fds, process.and_then(Process::input_pipe), PollFlags::empty()),
+            false => {
+                let input = process.and_then(|process| process.input.as_ref()).map(AsFd::as_fd);
+                watch(&mut fds, input, PollFlags::OUT);
+                None
+            }
+        };
         // An interrupted poll only means another round.
         let _ = rustix::event::poll(&mut fds, timeout.as_ref());
         let ready = |index: Option<usize>| index.is_some_and(|index| !fds[index].revents().is_empty());
         let rung = ready(Some(0));
         let (exit, stderr, output) = (ready(exit), ready(stderr), ready(output) || napping);
+        let input_broke = ready(input);
         drop(fds);
 
         if hunger != Hunger::None {
@@ -480,6 +495,10 @@ impl Loop {
         let asked = self.process.as_ref().is_some_and(Process::must_ask);
         if exit || asked {
             self.see_exit(now);
+        }
+        // After the rest: what the worker has answered is not given back.
+        if input_broke {
+            self.input_broke(now);
         }
     }
 

@@ -119,9 +119,17 @@ impl Process {
     }
 
     /// The worker has closed its end of its input, perhaps by ending, which is seen only after that.
-    pub fn input_broke(&mut self) {
+    /// Returns how much of it was left unread.
+    pub fn input_broke(&mut self) -> Option<u64> {
         self.left_unread = self.unread();
         self.input = None;
+        self.left_unread
+    }
+
+    /// Its input, where poll can tell that the far end has been closed. A socket says so of its output.
+    pub fn input_pipe(&self) -> Option<BorrowedFd<'_>> {
+        let is_pipe = self.channel != Channel::NodeIpc;
+        self.input.as_ref().filter(|_| is_pipe).map(AsFd::as_fd)
     }
 
     /// Sends a signal to the whole group. A group that is gone needs none.

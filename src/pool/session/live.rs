@@ -159,11 +159,19 @@ impl Live {
         let accepted = self.input.accepted();
         self.input.break_off();
         self.retiring = true;
-        let whole = self.open.partition_point(|open| open.ends <= accepted);
-        let (undelivered, kept): (Vec<Open>, Vec<Open>) =
-            self.open.drain(whole..).partition(|open| open.sealed.is_none());
+        self.take_behind(self.open.partition_point(|open| open.ends <= accepted))
+    }
+
+    /// The deliveries that stand wholly in the last `unread` bytes of a stdin that is closed.
+    pub fn take_unread(&mut self, unread: u64) -> Vec<Delivery> {
+        let read = self.input.accepted().saturating_sub(unread);
+        self.take_behind(self.open.partition_point(|open| open.begins < read))
+    }
+
+    fn take_behind(&mut self, index: usize) -> Vec<Delivery> {
+        let (taken, kept): (Vec<Open>, Vec<Open>) = self.open.drain(index..).partition(|open| open.sealed.is_none());
         self.open.extend(kept);
-        undelivered.into_iter().map(|open| open.delivery).collect()
+        taken.into_iter().map(|open| open.delivery).collect()
     }
 
     /// The time limit of an open job, if it is running.

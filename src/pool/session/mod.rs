@@ -283,6 +283,15 @@ impl Session {
         self.end_if_idle(now);
     }
 
+    /// The worker has closed its stdin with so many bytes in it: it will never begin the jobs they are.
+    pub fn left_unread(&mut self, bytes: u64, now: Instant) {
+        let State::Live(live) = &mut self.state else { return };
+        for delivery in live.take_unread(bytes) {
+            self.give_back(delivery);
+        }
+        self.end_if_idle(now);
+    }
+
     /// Bytes have been appended to `output_buffer`.
     pub fn received(&mut self, now: Instant) {
         let State::Live(live) = &mut self.state else { return };
