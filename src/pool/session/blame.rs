@@ -24,7 +24,7 @@ pub struct Sealed {
 
 /// A job that no worker even begins to read, again and again, is charged at last: nothing may go round for
 /// ever.
-const RETURNS: u32 = 8;
+pub const RETURNS: u32 = 8;
 
 impl Session {
     /// The worker's end is known, or it has been given up.

@@ -149,6 +149,11 @@ impl Live {
         Ok(())
     }
 
+    /// The number of the job that it works on.
+    pub fn head(&self) -> Option<u64> {
+        self.open.front().map(|open| open.delivery.job.number)
+    }
+
     /// Replies still count: it has not been condemned.
     pub fn takes_replies(&self) -> bool {
         self.ending.as_ref().is_none_or(Ending::takes_replies)

@@ -34,6 +34,8 @@ use bytes::Bytes;
 use crate::cancel::Level;
 use crate::config::PoolSettings;
 use crate::job::{Job, JobError, Outcome, Status};
+use crate::pool::policies::RetryAdvice;
+use blame::RETURNS;
 use live::Live;
 
 pub use explain::{Exited, How, explain_exit};
@@ -276,20 +278,17 @@ impl Session {
     /// The worker has closed its stdin: what is not in the pipe never will be.
     pub fn input_broken(&mut self, now: Instant) {
         let State::Live(live) = &mut self.state else { return };
+        let head = live.head();
         let undelivered = live.break_input();
-        for delivery in undelivered {
-            self.give_back(delivery);
-        }
-        self.end_if_idle(now);
+        self.give_back_unread(undelivered, head, now);
     }
 
     /// The worker has closed its stdin with so many bytes in it: it will never begin the jobs they are.
     pub fn left_unread(&mut self, bytes: u64, now: Instant) {
         let State::Live(live) = &mut self.state else { return };
-        for delivery in live.take_unread(bytes) {
-            self.give_back(delivery);
-        }
-        self.end_if_idle(now);
+        let head = live.head();
+        let unread = live.take_unread(bytes);
+        self.give_back_unread(unread, head, now);
     }
 
     /// Bytes have been appended to `output_buffer`.
@@ -409,6 +408,22 @@ impl Session {
         } else {
             self.out.returned.push(delivery);
         }
+    }
+
+    /// Jobs that a worker will never read. Its head comes back only so often.
+    fn give_back_unread(&mut self, deliveries: Vec<Delivery>, head: Option<u64>, now: Instant) {
+        for mut delivery in deliveries {
+            delivery.returns += u32::from(head == Some(delivery.job.number));
+            if delivery.returns > RETURNS {
+                let message = format!("worker w{} closed its input and left this job unread", self.slot);
+                let message = format!("{message}, as did {} before it", delivery.returns - 1);
+                let error = JobError::new("WorkerDied", message).to_json();
+                self.fail(delivery, Status::Died, error, RetryAdvice::default(), Duration::ZERO, now);
+            } else {
+                self.give_back(delivery);
+            }
+        }
+        self.end_if_idle(now);
     }
 
     fn name(&self) -> String {
