@@ -62,7 +62,8 @@ impl Session {
             let payload = death.error(&open, begun).to_json();
             self.fail(open.delivery, Status::Died, payload, RetryAdvice::default(), elapsed, now);
         } else {
-            let returns = open.delivery.returns + u32::from(suspect);
+            // A failed start says nothing about its job, and is bounded by the budget of starts.
+            let returns = open.delivery.returns + u32::from(suspect && live.proven);
             let alone = open.delivery.alone || shared;
             // A condemned worker may have gone on to its next job before it was killed.
             let doubtful = open.delivery.doubtful || (begun && head_known);

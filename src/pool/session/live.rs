@@ -149,9 +149,10 @@ impl Live {
         Ok(())
     }
 
-    /// The number of the job that it works on.
-    pub fn head(&self) -> Option<u64> {
-        self.open.front().map(|open| open.delivery.job.number)
+    /// The number of the job that comes first. Where the worker has shown nothing yet, its end is a failed
+    /// start, and those are bounded without it.
+    pub fn head_of_proven(&self) -> Option<u64> {
+        self.open.front().filter(|_| self.proven).map(|open| open.delivery.job.number)
     }
 
     /// Replies still count: it has not been condemned.

@@ -278,7 +278,7 @@ impl Session {
     /// The worker has closed its stdin: what is not in the pipe never will be.
     pub fn input_broken(&mut self, now: Instant) {
         let State::Live(live) = &mut self.state else { return };
-        let head = live.head();
+        let head = live.head_of_proven();
         let undelivered = live.break_input();
         self.give_back_unread(undelivered, head, now);
     }
@@ -286,7 +286,7 @@ impl Session {
     /// The worker has closed its stdin with so many bytes in it: it will never begin the jobs they are.
     pub fn left_unread(&mut self, bytes: u64, now: Instant) {
         let State::Live(live) = &mut self.state else { return };
-        let head = live.head();
+        let head = live.head_of_proven();
         let unread = live.take_unread(bytes);
         self.give_back_unread(unread, head, now);
     }
