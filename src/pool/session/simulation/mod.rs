@@ -96,6 +96,7 @@ fn deeds() -> impl Strategy<Value = Deed> {
         1 => Just(Deed::HangDeaf),
         1 => Just(Deed::Garbage),
         1 => Just(Deed::CloseOutput),
+        1 => Just(Deed::CloseInput),
         1 => Just(Deed::AnswerCrash),
         1 => Just(Deed::Double),
         1 => Just(Deed::WrongId),

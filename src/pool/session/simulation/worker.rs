@@ -26,6 +26,8 @@ pub enum Deed {
     Garbage,
     /// Closes its output and lives on.
     CloseOutput,
+    /// An answer, but it has closed its input and lives on.
+    CloseInput,
     /// A whole answer, then the end: the answer counts.
     AnswerCrash,
     /// Two answers. The second may be blamed on the job after it.
@@ -47,7 +49,7 @@ impl Deed {
     /// How its last attempt may end in a run that is not stopped.
     pub fn ends(self) -> &'static [Status] {
         match self {
-            Deed::Answer | Deed::Slow(_) | Deed::AnswerCrash | Deed::Double => &[Status::Ok],
+            Deed::Answer | Deed::Slow(_) | Deed::CloseInput | Deed::AnswerCrash | Deed::Double => &[Status::Ok],
             Deed::Error => &[Status::Error],
             Deed::Crash | Deed::HalfCrash | Deed::CrashHeld | Deed::CloseOutput => &[Status::Died],
             Deed::Hang | Deed::HangLate | Deed::HangDeaf => &[Status::Timeout],
@@ -93,6 +95,8 @@ pub struct Worker {
     pub output: VecDeque<u8>,
     pub stderr: Vec<u8>,
     pub input_closed: bool,
+    /// It has closed its own end.
+    pub input_broken: bool,
     pub output_closed: bool,
     pub output_held_until: Option<Instant>,
     /// When it has loaded, and whether it says so.
@@ -123,6 +127,7 @@ impl Worker {
             output: VecDeque::new(),
             stderr: Vec::new(),
             input_closed: false,
+            input_broken: false,
             output_closed: false,
             output_held_until: None,
             ready_at,
@@ -149,8 +154,9 @@ impl Worker {
         }
         let due = self.running.iter().any(|running| running.at.is_some_and(|at| at <= now));
         let free = self.running.is_empty() || !self.manner.is_serial();
-        let work = !self.pipe.is_empty() || !self.ahead.is_empty();
-        due || self.ready_at.is_some() || (free && work) || (self.running.is_empty() && self.input_closed)
+        let work = self.ahead.contains(&b'\n') || (!self.pipe.is_empty() && !self.input_broken);
+        let over = self.running.is_empty() && self.input_closed && !self.input_broken;
+        due || self.ready_at.is_some() || (free && work) || over
     }
 
     /// When it goes on by itself.
@@ -192,7 +198,7 @@ impl Worker {
         }
         self.read_pipe();
         let Some(end) = self.ahead.iter().position(|&byte| byte == b'\n') else {
-            if self.input_closed && self.pipe.is_empty() && self.running.is_empty() {
+            if self.input_closed && !self.input_broken && self.pipe.is_empty() && self.running.is_empty() {
                 self.exited = Some(How::Code(0));
             }
             return;
@@ -207,6 +213,9 @@ impl Worker {
     }
 
     fn read_pipe(&mut self) {
+        if self.input_broken {
+            return;
+        }
         if self.manner != Manner::Serial {
             let all = self.pipe.drain(..);
             self.ahead.extend(all);
@@ -247,6 +256,10 @@ impl Worker {
             Deed::HangDeaf => self.deaf = true,
             Deed::Garbage => self.output.extend(b"hello\n"),
             Deed::CloseOutput => self.output_closed = true,
+            Deed::CloseInput => {
+                self.input_broken = true;
+                return self.reply(job);
+            }
             Deed::AnswerCrash => {
                 self.reply(job);
                 self.exited = Some(How::Code(1));

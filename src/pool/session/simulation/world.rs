@@ -198,8 +198,11 @@ impl World {
         let pending = self.session.pending_input();
         let bytes = pending.len().min(into);
         let pending = pending[..bytes].to_vec();
-        if self.worker().exited.is_some() && bytes > 0 {
+        let worker = self.worker();
+        if worker.input_broken || (worker.exited.is_some() && bytes > 0) {
+            let unread = worker.pipe.len() as u64;
             self.session.input_broken(self.now);
+            self.session.left_unread(unread, self.now);
         } else {
             self.worker().pipe.extend(pending);
             self.session.written(bytes);
