@@ -96,9 +96,10 @@ mod tests {
     fn depth_doubles_while_jobs_are_quick_and_falls_at_once() {
         let mut now = Instant::now();
         let mut pace = Pace::new(Depth::Auto, now);
-        let grown: Vec<usize> = (0..10).map(|_| answer(&mut pace, &mut now, 1, 3)).collect();
-        assert_eq!(grown, [2, 4, 8, 16, 32, 64, 128, 256, 256, 256]);
-        assert_eq!(answer(&mut pace, &mut now, 1, 100), 10, "a millisecond of work");
+        let grown: Vec<usize> = (0..10).map(|_| answer(&mut pace, &mut now, 1, 1)).collect();
+        assert_eq!(grown, [2, 4, 8, 16, 32, 64, 128, 256, 512, 512]);
+        assert_eq!(answer(&mut pace, &mut now, 1, 3), 333, "a millisecond of work");
+        assert_eq!(answer(&mut pace, &mut now, 1, 100), 10);
         assert_eq!(answer(&mut pace, &mut now, 1, 5_000), 1);
     }
 
