@@ -176,10 +176,11 @@ def slow_head_goals(of):
     if plain and head:
         with open(head.jobs, "rb") as jobs:
             seconds = json.loads(next(jobs))["ms"] / 1000
+        # All records can only be written once the first job has ended, hence the room in the limit.
         least = max(seconds, plain.wall)
         yield Goal.limit(
             f"slow head: time against the longer of the head and the rest on one worker ({least:.2f} s)",
-            1.1, head, lambda run: run.wall / least,
+            1.25, head, lambda run: run.wall / least,
         )
         yield Goal.limit("slow head: memory (MiB)", 128, head, lambda run: run.memory / (1 << 20))
 
