@@ -5,7 +5,6 @@
 #
 # The handler is given a second argument (progress, attempt, job) if its second parameter has no default or is
 # named `context`. Whatever it raises, SystemExit included, is the error of its job; os._exit ends the worker.
-import asyncio
 import atexit
 import errno
 import importlib.util
@@ -292,6 +291,12 @@ def reply(id, result):
         raise ValueError("the result is circular, or too deep for JSON") from None
 
 
+def new_event_loop():
+    import asyncio  # here, since it takes longer than all the rest, and most handlers do without it
+
+    return asyncio.new_event_loop()
+
+
 def serve(function):
     """One job after the other, in this thread."""
     loop = None
@@ -303,16 +308,15 @@ def serve(function):
         try:
             result = function(data, Context(id, attempt))
             if inspect.isawaitable(result):
-                loop = loop or asyncio.new_event_loop()
+                loop = loop or new_event_loop()
                 result = loop.run_until_complete(result)
             reply(id, result)
         except BaseException as error:
             send_error(id, error)
 
 
-async def serve_tasks(function):
+async def serve_tasks(function, loop):
     """Each job is a task, and as many run at once as the concurrency says."""
-    loop = asyncio.get_running_loop()
     waiting, running, ended = deque(), set(), loop.create_future()
     at_end = False
     begun = []
@@ -378,7 +382,8 @@ def main():
         fatal(error)
     send('{"status":"ready"}\n')
     if asynchronous or CONCURRENCY > 1:
-        asyncio.new_event_loop().run_until_complete(serve_tasks(function))
+        loop = new_event_loop()
+        loop.run_until_complete(serve_tasks(function, loop))
     else:
         serve(function)
     # Threads that the handler left behind keep nobody alive.

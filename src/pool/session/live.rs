@@ -78,7 +78,7 @@ impl Live {
             input: InputQueue::default(),
             output: LineQueue::default(),
             tail: Tail::default(),
-            pace: Pace::new(settings.depth, now),
+            pace: Pace::new(settings.depth, settings.workers, now),
             memory: 0,
             asked_to_retire: false,
             retiring: false,

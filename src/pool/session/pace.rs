@@ -12,6 +12,8 @@ use crate::config::{AUTO_DEPTH_MAX, Depth};
 pub struct Pace {
     depth: usize,
     auto: bool,
+    /// The queue is never made shorter.
+    least: usize,
     /// When the last answers were read, or the worker got its first job after it had none.
     busy_since: Instant,
     /// Time of one job, from the last answers.
@@ -24,12 +26,16 @@ pub struct Pace {
 const QUEUED: Duration = Duration::from_millis(1);
 
 impl Pace {
-    pub fn new(depth: Depth, now: Instant) -> Pace {
-        let (depth, auto) = match depth {
-            Depth::Auto => (1, true),
-            Depth::Fixed(depth) => (depth, false),
+    /// `workers` is how many the pool has.
+    pub fn new(depth: Depth, workers: usize, now: Instant) -> Pace {
+        // Behind the head of the only worker a job loses nothing: nobody else could take it. And the worker need
+        // not wait while a large answer is read and a large job is written.
+        let least = if workers == 1 { 2 } else { 1 };
+        let (depth, auto, least) = match depth {
+            Depth::Auto => (least, true, least),
+            Depth::Fixed(depth) => (depth, false, depth),
         };
-        Pace { depth, auto, busy_since: now, per_job: Duration::MAX, per_answer: 0 }
+        Pace { depth, auto, least, busy_since: now, per_job: Duration::MAX, per_answer: 0 }
     }
 
     /// Its queue was empty until now.
@@ -47,7 +53,7 @@ impl Pace {
             let fits = QUEUED.as_nanos() / self.per_job.as_nanos().max(1);
             let fits = usize::try_from(fits).unwrap_or(AUTO_DEPTH_MAX);
             // It doubles at most, so one lucky sample does not queue a lot; it falls at once.
-            self.depth = fits.clamp(1, AUTO_DEPTH_MAX).min(self.depth * 2);
+            self.depth = fits.clamp(self.least, AUTO_DEPTH_MAX).min(self.depth * 2);
         }
     }
 
@@ -58,7 +64,7 @@ impl Pace {
             return 0;
         }
         // The head has turned out slow: nothing more is queued behind it.
-        if self.auto && open > 0 && now.saturating_duration_since(self.busy_since) > QUEUED {
+        if self.auto && open >= self.least && now.saturating_duration_since(self.busy_since) > QUEUED {
             return 0;
         }
         self.depth - open
@@ -95,7 +101,7 @@ mod tests {
     #[test]
     fn depth_doubles_while_jobs_are_quick_and_falls_at_once() {
         let mut now = Instant::now();
-        let mut pace = Pace::new(Depth::Auto, now);
+        let mut pace = Pace::new(Depth::Auto, 8, now);
         let grown: Vec<usize> = (0..10).map(|_| answer(&mut pace, &mut now, 1, 1)).collect();
         assert_eq!(grown, [2, 4, 8, 16, 32, 64, 128, 256, 512, 512]);
         assert_eq!(answer(&mut pace, &mut now, 1, 3), 333, "a millisecond of work");
@@ -106,7 +112,7 @@ mod tests {
     #[test]
     fn nothing_is_queued_behind_a_head_that_turns_out_slow() {
         let mut now = Instant::now();
-        let mut pace = Pace::new(Depth::Auto, now);
+        let mut pace = Pace::new(Depth::Auto, 8, now);
         for _ in 0..8 {
             answer(&mut pace, &mut now, 1, 3);
         }
@@ -116,9 +122,19 @@ mod tests {
     }
 
     #[test]
+    fn the_only_worker_always_has_its_next_job() {
+        let mut now = Instant::now();
+        let mut pace = Pace::new(Depth::Auto, 1, now);
+        assert_eq!((pace.room(0, now), pace.room(1, now)), (2, 1));
+        assert_eq!(answer(&mut pace, &mut now, 1, 50_000), 2);
+        now += Duration::from_secs(1);
+        assert_eq!((pace.room(1, now), pace.room(2, now)), (1, 0));
+    }
+
+    #[test]
     fn a_fixed_depth_stays() {
         let mut now = Instant::now();
-        let mut pace = Pace::new(Depth::Fixed(4), now);
+        let mut pace = Pace::new(Depth::Fixed(4), 8, now);
         assert_eq!(answer(&mut pace, &mut now, 1, 50_000), 4);
         assert_eq!((pace.room(0, now), pace.room(3, now), pace.room(4, now)), (4, 1, 0));
         assert_eq!(pace.nap(4), Duration::ZERO);
@@ -127,7 +143,7 @@ mod tests {
     #[test]
     fn a_nap_ends_before_the_queue_or_the_pipe_does() {
         let mut now = Instant::now();
-        let mut pace = Pace::new(Depth::Auto, now);
+        let mut pace = Pace::new(Depth::Auto, 8, now);
         answer(&mut pace, &mut now, 10, 2);
         assert_eq!(pace.nap(100), Duration::from_micros(100));
         assert_eq!(pace.nap(8), Duration::ZERO);
