@@ -110,6 +110,8 @@ fn the_documents_speak_of_no_flag_that_is_not_there() {
         "--line-buffered",
         "--watch",
         "--pipe",
+        "--round-robin",
+        "--repeat",
         "--prefix",
         "--no-package-lock",
         "--silent",

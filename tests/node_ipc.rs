@@ -115,6 +115,20 @@ fn one_job_at_a_time_is_all_there_is() {
 }
 
 #[test]
+fn the_channel_is_the_same_under_bun_and_deno() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("echo.mjs"), ECHO).unwrap();
+    for (program, words) in [("bun", "bun"), ("deno", "deno run -A")] {
+        if !has(program) {
+            continue;
+        }
+        let script = format!("printf '1\\n{{\"a\":[2]}}\\n' | forkpool -j 1 --protocol node-ipc -- {words} echo.mjs");
+        let ended = shell(&script, folder.path()).end().check_status(0);
+        assert_eq!(ended.records()[1]["data"].to_string(), "{\"a\":[2]}", "{program}: {}", ended.stderr);
+    }
+}
+
+#[test]
 fn a_second_answer_charges_nobody() {
     if !has("node") {
         return;
