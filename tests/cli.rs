@@ -219,6 +219,16 @@ fn help_and_version_go_to_stdout() {
     assert_eq!(forkpool(["-V"]).end().check_status(0).text(), format!("forkpool {}\n", env!("CARGO_PKG_VERSION")));
 }
 
+#[test]
+fn secrets_in_errors_are_blanked_out_when_asked() {
+    let error = "{\"name\":\"E\",\"message\":\"no\",\"Token\":\"abc\",\"cause\":{\"token\":[1]},\"n\":1.0}";
+    let worker = format!("read -r line; echo '{{\"id\":1,\"status\":\"error\",\"error\":{error}}}'; cat");
+    let ended = forkpool(["-j", "1", "--redact", "token", "--", "sh", "-c", &worker]).stdin("1\n").end();
+    let text = ended.check_status(1).text();
+    let expected = "\"Token\":\"[redacted]\",\"cause\":{\"token\":\"[redacted]\"},\"n\":1.0}";
+    assert!(text.contains(expected), "{text}");
+}
+
 // ---- Workers ----
 
 #[test]

@@ -169,6 +169,18 @@ fn a_signal_that_was_ignored_at_the_start_stays_ignored() {
 }
 
 #[test]
+fn a_time_limit_holds_while_a_stopped_run_waits_for_its_jobs() {
+    let folder = tempfile::tempdir().unwrap();
+    let there = folder.path().join("there");
+    let job = json!({"do": ["touch", "hang"], "touch": there});
+    // It would have a minute to answer.
+    let running = chaotic("-j 1 --timeout 1s --grace 60s -- --ready").stdin(lines(&[job])).start();
+    wait_until_there(&there);
+    kill(running.id(), SIGINT);
+    assert_eq!(running.end().check_status(130).statuses(), ["timeout"]);
+}
+
+#[test]
 fn the_summary_says_how_much_of_the_input_was_not_read() {
     let folder = tempfile::tempdir().unwrap();
     let there = folder.path().join("there");
