@@ -2,7 +2,7 @@
 
 mod support;
 
-use support::{Ended, forkpool, has, project};
+use support::{Ended, forkpool, installed, project};
 
 /// Checks a worker in Python that runs `code` for each line.
 fn check(code: &str) -> Ended {
@@ -38,7 +38,7 @@ fn a_handler_passes() {
 
 #[test]
 fn a_fork_worker_passes() {
-    if !has("node") {
+    if !installed("node") {
         return;
     }
     let worker = "process.on('message', (m) => process.send({ status: 'ok', data: m }))";

@@ -5,7 +5,7 @@ mod support;
 use std::fs;
 
 use serde_json::{Value, json};
-use support::{Ended, chaotic, forkpool};
+use support::{Ended, chaotic, forkpool, lines};
 
 /// The error of the only job.
 #[track_caller]
@@ -14,10 +14,6 @@ fn died(job: Value) -> Value {
     assert_eq!(ended.statuses(), ["died"], "{}", ended.text());
     assert_eq!(ended.records()[0]["error"]["name"], "WorkerDied");
     ended.records()[0]["error"].clone()
-}
-
-fn lines(jobs: &[Value]) -> String {
-    jobs.iter().map(|job| job.to_string() + "\n").collect()
 }
 
 #[track_caller]

@@ -5,7 +5,7 @@ mod support;
 use std::fs;
 use std::path::Path;
 
-use support::{Ended, forkpool, has, shell};
+use support::{Ended, forkpool, installed, shell};
 
 /// A worker that answers each job with itself, or fails where it has a field `fail`.
 const ECHO: &str = "import sys, json
@@ -97,7 +97,7 @@ fn lines_are_strings_blank_ones_too() {
 
 #[test]
 fn the_ending_of_the_file_says_what_it_is_compressed_or_not() {
-    if !has("gzip") || !has("zstd") {
+    if !installed("gzip") || !installed("zstd") {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
@@ -113,7 +113,7 @@ fn the_ending_of_the_file_says_what_it_is_compressed_or_not() {
 
 #[test]
 fn a_compressed_file_that_is_cut_off_loses_only_its_end() {
-    if !has("gzip") {
+    if !installed("gzip") {
         return;
     }
     let folder = tempfile::tempdir().unwrap();

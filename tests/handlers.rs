@@ -2,9 +2,6 @@
 //!
 //! A language that is not installed is passed over, unless FORKPOOL_TEST_ALL is 1.
 
-// The harness shows what was passed over.
-#![allow(clippy::print_stderr)]
-
 #[path = "handlers/at_once.rs"]
 mod at_once;
 #[path = "handlers/channel.rs"]
@@ -22,7 +19,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use support::{Ended, forkpool, has, project};
+use support::{Ended, console, forkpool, has, installed, project};
 
 struct Language {
     ending: &'static str,
@@ -119,19 +116,10 @@ const LANGUAGES: [Language; 5] = [
 /// Calls `test` for every language that is installed.
 fn for_each_language(test: impl Fn(&Language)) {
     for language in &LANGUAGES {
-        if is_installed(language.runtime) {
+        if installed(language.runtime) {
             test(language);
         }
     }
-}
-
-fn is_installed(program: &str) -> bool {
-    if has(program) {
-        return true;
-    }
-    assert!(std::env::var_os("FORKPOOL_TEST_ALL").is_none_or(|all| all != "1"), "{program} is not installed");
-    eprintln!("{program} is not installed: not tested");
-    false
 }
 
 /// One worker around tests/handlers/acts.*, which does what the jobs say.

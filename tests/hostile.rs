@@ -5,11 +5,7 @@ mod support;
 use std::fs;
 
 use serde_json::{Value, json};
-use support::{chaotic, forkpool};
-
-fn lines(jobs: &[Value]) -> String {
-    jobs.iter().map(|job| job.to_string() + "\n").collect()
-}
+use support::{chaotic, forkpool, lines};
 
 /// A job between two harmless ones ends as `bad_reply` with these words; the others are not touched.
 #[track_caller]

@@ -3,19 +3,9 @@
 mod support;
 
 use std::fs;
-use std::path::Path;
 
-use serde_json::{Value, json};
-use support::{HANG, chaotic, kill, wait_for};
-
-fn lines(jobs: &[Value]) -> String {
-    jobs.iter().map(|job| job.to_string() + "\n").collect()
-}
-
-#[track_caller]
-fn wait_until_there(file: &Path) {
-    wait_for(HANG, || file.exists().then_some(())).expect("the worker creates its file");
-}
+use serde_json::json;
+use support::{chaotic, kill, lines, wait_until_there};
 
 #[test]
 fn kill_9_of_forkpool_leaves_no_worker() {

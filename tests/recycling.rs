@@ -5,12 +5,8 @@ mod support;
 use std::collections::{HashMap, HashSet};
 use std::fs;
 
-use serde_json::{Value, json};
-use support::{Ended, chaotic, forkpool};
-
-fn lines(jobs: &[Value]) -> String {
-    jobs.iter().map(|job| job.to_string() + "\n").collect()
-}
+use serde_json::json;
+use support::{Ended, chaotic, forkpool, lines};
 
 /// How many jobs each process has answered with its environment.
 fn jobs_by_process(ended: &Ended) -> HashMap<u64, usize> {

@@ -6,11 +6,7 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use support::{Ended, chaotic};
-
-fn lines(jobs: &[Value]) -> String {
-    jobs.iter().map(|job| job.to_string() + "\n").collect()
-}
+use support::{Ended, chaotic, lines};
 
 /// Runs the job alone; returns its record and how often it was begun.
 #[track_caller]

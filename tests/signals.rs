@@ -11,17 +11,7 @@ use std::time::{Duration, Instant};
 
 use libc::{SIGCONT, SIGHUP, SIGINT, SIGTERM, SIGTSTP};
 use serde_json::{Value, json};
-use support::{Ended, HANG, Running, chaotic, kill, wait_for};
-
-fn lines(jobs: &[Value]) -> String {
-    jobs.iter().map(|job| job.to_string() + "\n").collect()
-}
-
-/// Waits for a file that a worker creates.
-#[track_caller]
-fn wait_until_there(file: &Path) {
-    wait_for(HANG, || file.exists().then_some(())).expect("the worker creates its file");
-}
+use support::{Ended, HANG, Running, chaotic, kill, lines, wait_for, wait_until_there};
 
 /// Starts a run whose first job says that it runs, then does this; other jobs follow it, without an end of
 /// the input, so that only a signal ends the run.

@@ -8,7 +8,7 @@ fn promises_and_coroutines_are_awaited() {
     let python = "import asyncio\nasync def handler(job):\n    await asyncio.sleep(0)\n    return 1 / job";
     let node = "export default async (n) => { await null; if (n === 0) throw new RangeError('zero'); return 1 / n; };";
     for (language, code) in [(&LANGUAGES[0], node), (&LANGUAGES[1], python)] {
-        if is_installed(language.runtime) {
+        if installed(language.runtime) {
             let file = written(&folder, language, code);
             let ended = run_with(file, &[], &[json!(1), json!(0), json!(2)]).check_status(1);
             assert_eq!(ended.statuses(), ["ok", "error", "ok"], "{}", ended.text());
@@ -35,7 +35,7 @@ fn meeting(language: &Language) -> &'static str {
 
 #[test]
 fn concurrency_runs_as_many_jobs_at_once_in_one_worker() {
-    for language in LANGUAGES[..2].iter().filter(|language| is_installed(language.runtime)) {
+    for language in LANGUAGES[..2].iter().filter(|language| installed(language.runtime)) {
         let folder = folder();
         let file = written(&folder, language, meeting(language));
         let jobs = vec![json!({ "meet": 8 }); 8];
@@ -45,7 +45,7 @@ fn concurrency_runs_as_many_jobs_at_once_in_one_worker() {
 
 #[test]
 fn a_death_ends_all_jobs_that_ran_at_once() {
-    for language in LANGUAGES[..2].iter().filter(|language| is_installed(language.runtime)) {
+    for language in LANGUAGES[..2].iter().filter(|language| installed(language.runtime)) {
         let folder = folder();
         let file = written(&folder, language, meeting(language));
         let mut jobs = vec![json!({ "meet": 4, "end": true }); 4];
@@ -62,7 +62,7 @@ fn without_concurrency_an_async_handler_has_one_job_at_a_time() {
     let python = "import asyncio\nopened = 0\nasync def handler(job):\n    global opened\n    opened += 1\n    \
                   await asyncio.sleep(0)\n    opened -= 1\n    return opened + 1";
     for (language, code) in [(&LANGUAGES[0], node), (&LANGUAGES[1], python)] {
-        if is_installed(language.runtime) {
+        if installed(language.runtime) {
             let folder = folder();
             let file = written(&folder, language, code);
             let ended = run_with(file, &["--depth", "16"], &vec![json!(0); 200]).check_status(0);
@@ -76,7 +76,7 @@ fn a_hundred_sleeps_at_once_take_little_longer_than_one() {
     let node = "export default (ms) => new Promise((resolve) => setTimeout(resolve, ms, ms));";
     let python = "import asyncio\nasync def handler(ms):\n    await asyncio.sleep(ms / 1000)\n    return ms";
     for (language, code) in [(&LANGUAGES[0], node), (&LANGUAGES[1], python)] {
-        if is_installed(language.runtime) {
+        if installed(language.runtime) {
             let folder = folder();
             let file = written(&folder, language, code);
             let begun = Instant::now();
@@ -100,7 +100,7 @@ fn handlers_that_are_not_async_work_with_concurrency() {
 #[test]
 fn a_late_throw_is_logged_and_harms_no_other_job() {
     let language = &LANGUAGES[0];
-    if is_installed(language.runtime) {
+    if installed(language.runtime) {
         for act in ["late_throw", "late_rejection"] {
             let jobs = [json!({"do": act}), json!({"do": "sleep", "ms": 100}), json!({"do": "echo"})];
             let ended = acts(language, &["-v"], &jobs).check_status(0);
@@ -113,7 +113,7 @@ fn a_late_throw_is_logged_and_harms_no_other_job() {
 #[test]
 fn a_throw_that_leaves_its_job_unanswered_is_that_jobs_error() {
     let language = &LANGUAGES[0];
-    if is_installed(language.runtime) {
+    if installed(language.runtime) {
         let jobs = [json!({"do": "stray_throw"}), json!({"do": "echo"})];
         let records = acts(language, &[], &jobs).check_status(1).records();
         assert_eq!(records[0]["error"]["message"], "stray");
@@ -123,7 +123,7 @@ fn a_throw_that_leaves_its_job_unanswered_is_that_jobs_error() {
 
 #[test]
 fn half_a_surrogate_pair_from_python_is_escaped() {
-    if is_installed("python3") {
+    if installed("python3") {
         let ended = acts(&LANGUAGES[1], &[], &[json!({"do": "surrogate"})]).check_status(0);
         assert!(ended.text().contains(r#""data":"\ud800""#), "{}", ended.text());
     }
@@ -139,7 +139,7 @@ fn an_interrupt_of_the_workers_group_is_left_to_forkpool() {
         "sub handler { kill INT => $$; return $_[0] } 1;",
     ];
     for (language, code) in LANGUAGES.iter().zip(interrupt) {
-        if is_installed(language.runtime) {
+        if installed(language.runtime) {
             let folder = folder();
             let file = written(&folder, language, code);
             let ended = run_with(file, &[], &[json!(1), json!(2)]).check_status(0);

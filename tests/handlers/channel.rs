@@ -17,7 +17,7 @@ fn what_a_handler_or_its_children_print_is_no_reply() {
 fn a_handlers_children_do_not_hold_the_channel() {
     // PHP cannot set close-on-exec.
     for language in LANGUAGES.iter().filter(|language| language.ending != "php") {
-        if is_installed(language.runtime) {
+        if installed(language.runtime) {
             let ended = acts(language, &[], &[json!({"do": "child_descriptors"})]).check_status(0);
             // The child opens one itself to list them, which is 3.
             let descriptors = data(&ended)[0].clone();

@@ -27,7 +27,7 @@ fn the_second_argument_knows_the_attempt() {
         "sub handler { $_[1]->attempt == 1 ? die 'again' : $_[1]->attempt } 1;",
     ];
     for (language, code) in LANGUAGES.iter().zip(again) {
-        if is_installed(language.runtime) {
+        if installed(language.runtime) {
             let folder = folder();
             let file = written(&folder, language, code);
             let options = ["--retries", "1", "--retry-on", "error", "--retry-delay", "0"];
@@ -63,7 +63,7 @@ fn the_function_is_the_one_named_else_handler_else_the_only_one() {
 #[test]
 fn a_module_of_commonjs_is_a_handler_too() {
     let language = &LANGUAGES[0];
-    if is_installed(language.runtime) {
+    if installed(language.runtime) {
         let folder = folder();
         let call = |code: &str, function: &str| {
             let file = folder.path().join("kitten.cjs");

@@ -79,7 +79,7 @@ fn an_error_is_followed_by_the_next_job_in_the_same_worker() {
 #[test]
 fn an_exit_that_is_an_exception_is_an_error_of_its_job() {
     for (language, message) in LANGUAGES.iter().zip(["", "enough", "exit"]).skip(1) {
-        if is_installed(language.runtime) {
+        if installed(language.runtime) {
             let records = acts(language, &[], &[json!({"do": "exit"}), json!({"do": "echo"})]).records();
             assert_eq!(records[0]["error"]["name"], "SystemExit");
             assert_eq!(records[0]["error"]["message"], message);

@@ -62,7 +62,7 @@ fn another_runtime_may_be_named_with_its_options() {
     for (language, runtime) in
         LANGUAGES.iter().zip(["node --no-warnings", "python3 -X dev", "ruby -W0", "php -n", "perl -w"])
     {
-        if is_installed(language.runtime) {
+        if installed(language.runtime) {
             let ended = run_with(
                 project("tests/handlers").join(format!("acts.{}", language.ending)),
                 &["--runtime", runtime],
@@ -81,7 +81,7 @@ fn bun_and_deno_run_handlers_and_typescript() {
     for (program, runtimes) in [("bun", &["bun"][..]), ("deno", &["deno", "deno run -A"])] {
         // Neither is in the package lists of most systems: never asked for.
         if !has(program) {
-            eprintln!("{program} is not installed: not tested");
+            console::skip(&format!("{program} is not installed"));
             continue;
         }
         for runtime in runtimes {

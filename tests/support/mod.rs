@@ -210,6 +210,17 @@ impl Ended {
     }
 }
 
+/// Jobs as NDJSON.
+pub fn lines(jobs: &[Value]) -> String {
+    jobs.iter().map(|job| job.to_string() + "\n").collect()
+}
+
+/// Waits until a worker has created this file.
+#[track_caller]
+pub fn wait_until_there(file: &Path) {
+    wait_for(HANG, || file.exists().then_some(())).expect("the worker creates its file");
+}
+
 /// NDJSON as values. Panics if the jobs are not 1, 2, 3 … in this order.
 #[track_caller]
 pub fn records(ndjson: &[u8]) -> Vec<Value> {
@@ -245,6 +256,17 @@ pub fn project(path: &str) -> PathBuf {
 pub fn has(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
+}
+
+/// Whether a program that a test needs is installed. Where nothing may be skipped, one that is not is a failure.
+#[track_caller]
+pub fn installed(program: &str) -> bool {
+    if has(program) {
+        return true;
+    }
+    assert!(!console::all_must_run(), "{program} is not installed");
+    console::skip(&format!("{program} is not installed"));
+    false
 }
 
 /// Asks every few milliseconds until there is an answer, or time is up.
