@@ -318,8 +318,7 @@ impl Loop {
     /// The worker has closed its input. Its exit, if that is why, is seen by itself.
     fn input_broke(&mut self, now: Instant) {
         let unread = self.process.as_mut().and_then(Process::input_broke);
-        self.session.input_broken(now);
-        self.session.left_unread(unread.unwrap_or(0), now);
+        self.session.input_broken(unread.unwrap_or(0), now);
     }
 
     /// Does what the session decided, and passes on what it has to say.

@@ -275,20 +275,26 @@ impl Session {
         }
     }
 
-    /// The worker has closed its stdin: what is not in the pipe never will be.
-    pub fn input_broken(&mut self, now: Instant) {
+    /// The worker has closed its stdin with so many bytes unread in it: it will never begin the jobs they are,
+    /// nor those that are not in the pipe.
+    pub fn input_broken(&mut self, unread: u64, now: Instant) {
         let State::Live(live) = &mut self.state else { return };
         let head = live.head_of_proven();
-        let undelivered = live.break_input();
-        self.give_back_unread(undelivered, head, now);
-    }
-
-    /// The worker has closed its stdin with so many bytes in it: it will never begin the jobs they are.
-    pub fn left_unread(&mut self, bytes: u64, now: Instant) {
-        let State::Live(live) = &mut self.state else { return };
-        let head = live.head_of_proven();
-        let unread = live.take_unread(bytes);
-        self.give_back_unread(unread, head, now);
+        let mut left = live.break_input();
+        left.extend(live.take_unread(unread));
+        for mut delivery in left {
+            // Its head comes back only so often.
+            delivery.returns += u32::from(head == Some(delivery.job.number));
+            if delivery.returns > RETURNS {
+                let message = format!("worker w{} closed its input and left this job unread", self.slot);
+                let message = format!("{message}, as did {} before it", delivery.returns - 1);
+                let error = JobError::new("WorkerDied", message).to_json();
+                self.fail(delivery, Status::Died, error, RetryAdvice::default(), Duration::ZERO, now);
+            } else {
+                self.give_back(delivery);
+            }
+        }
+        self.end_if_idle(now);
     }
 
     /// Bytes have been appended to `output_buffer`.
@@ -408,22 +414,6 @@ impl Session {
         } else {
             self.out.returned.push(delivery);
         }
-    }
-
-    /// Jobs that a worker will never read. Its head comes back only so often.
-    fn give_back_unread(&mut self, deliveries: Vec<Delivery>, head: Option<u64>, now: Instant) {
-        for mut delivery in deliveries {
-            delivery.returns += u32::from(head == Some(delivery.job.number));
-            if delivery.returns > RETURNS {
-                let message = format!("worker w{} closed its input and left this job unread", self.slot);
-                let message = format!("{message}, as did {} before it", delivery.returns - 1);
-                let error = JobError::new("WorkerDied", message).to_json();
-                self.fail(delivery, Status::Died, error, RetryAdvice::default(), Duration::ZERO, now);
-            } else {
-                self.give_back(delivery);
-            }
-        }
-        self.end_if_idle(now);
     }
 
     fn name(&self) -> String {

@@ -201,8 +201,7 @@ impl World {
         let worker = self.worker();
         if worker.input_broken || (worker.exited.is_some() && bytes > 0) {
             let unread = worker.pipe.len() as u64;
-            self.session.input_broken(self.now);
-            self.session.left_unread(unread, self.now);
+            self.session.input_broken(unread, self.now);
         } else {
             self.worker().pipe.extend(pending);
             self.session.written(bytes);
