@@ -15,7 +15,7 @@ use crate::config::{Progress, ReportSettings, Settings};
 use crate::error::{Error, Result, reason};
 use crate::exit::Exit;
 use crate::framing::LineQueue;
-use crate::job::{Job, field};
+use crate::job::{Job, error_words};
 use crate::pool::session::How;
 use crate::pool::spawn::{self, Process};
 use crate::pool::{explain_exit, fatal_error};
@@ -388,11 +388,9 @@ fn no_reply(reason: &str, line: &[u8]) -> String {
     }
 }
 
-/// `KittenBites: Felix bites`
+/// `an error: KittenBites: Felix bites`
 fn said(error: &[u8]) -> String {
-    let text = |name| field(error, name).and_then(|raw| serde_json::from_str::<String>(raw.get()).ok());
-    let (name, message) = (text("name").unwrap_or_default(), text("message").unwrap_or_default());
-    format!("an error: {}", shown(format!("{name}: {message}").as_bytes()))
+    format!("an error: {}", shown(error_words(error).as_bytes()))
 }
 
 /// The beginning of what it wrote.

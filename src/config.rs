@@ -360,11 +360,7 @@ fn pool(args: &Args, protocol: Protocol, output: &OutputSettings) -> Result<Pool
             "--depth and --concurrency exclude each other: one queues jobs, one runs them at once",
         ));
     }
-    let ahead = match depth {
-        _ if concurrency > 1 => concurrency,
-        Depth::Auto => AUTO_DEPTH_MAX,
-        Depth::Fixed(n) => n,
-    };
+    let ahead = ahead(depth, concurrency);
     let window = args.limits.window.map_or_else(|| WINDOW_MIN.max(4 * workers * ahead), |n| n as usize);
     let keep_jobs = args.output.echo || args.output.rejects.is_some() || is_table(output.format);
     Ok(PoolSettings {
@@ -406,6 +402,15 @@ fn pool(args: &Args, protocol: Protocol, output: &OutputSettings) -> Result<Pool
         keep_jobs,
         redact: args.output.redact.clone(),
     })
+}
+
+/// How many jobs one worker may have in its hands, at most.
+pub fn ahead(depth: Depth, concurrency: usize) -> usize {
+    match depth {
+        _ if concurrency > 1 => concurrency,
+        Depth::Auto => AUTO_DEPTH_MAX,
+        Depth::Fixed(depth) => depth,
+    }
 }
 
 fn worker_command(args: &Args, protocol: Protocol, concurrency: usize) -> Result<(WorkerCommand, bool)> {

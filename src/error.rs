@@ -12,6 +12,9 @@ pub struct Error {
     pub hint: Option<String>,
 }
 
+/// What to do when descriptors, processes or threads run short.
+pub const HIGHER_LIMIT: &str = "a higher limit (ulimit -n, ulimit -u), or fewer workers (-j)";
+
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {

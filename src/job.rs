@@ -226,6 +226,12 @@ pub fn field<'a>(json: &'a [u8], name: &str) -> Option<&'a RawValue> {
     serde::Deserializer::deserialize_map(&mut deserializer, Find(name)).ok().flatten()
 }
 
+/// `KittenBites: Felix bites`: the words of an error as an outcome has it.
+pub fn error_words(error: &[u8]) -> String {
+    let text = |name| field(error, name).and_then(|raw| serde_json::from_str::<String>(raw.get()).ok());
+    format!("{}: {}", text("name").unwrap_or_default(), text("message").unwrap_or_default())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -204,9 +204,7 @@ fn conclude(
 pub fn dry_run(settings: &Settings) -> Result<Exit> {
     let program = spawn::find_program(&settings.pool.command.program, std::env::var_os("PATH"))?;
     let files = source::open_files(&settings.input)?;
-    let cancel = Cancel::new();
-    let context = Context { bell: cancel.bell()?, cancel, counter: Arc::default() };
-    let source = Source::new(&settings.input, files, &context)?;
+    let source = Source::new(&settings.input, files, &Context::alone()?)?;
     let from_terminal = settings.input.files.iter().any(|file| file.path.is_none()) && std::io::stdin().is_terminal();
     let journal = settings.journal.as_ref().filter(|journal| journal.mode != JournalMode::New);
     let recall = journal.map(|journal| journal::peek(journal, settings)).transpose()?.flatten();

@@ -11,7 +11,7 @@ use std::time::Duration;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGTSTP};
 
 use crate::cancel::{Cancel, Level, Reason};
-use crate::error::{Error, Result};
+use crate::error::{Error, HIGHER_LIMIT, Result};
 use crate::exit::Exit;
 use crate::pool::queue::Queue;
 use crate::report::Reporter;
@@ -37,7 +37,7 @@ pub fn install(cancel: Arc<Cancel>, queue: Arc<Queue>, reporter: Reporter, grace
     // Each needs a thread and a pipe: only want of them is in the way.
     let failed = |error: &dyn std::fmt::Display| {
         let message = format!("cannot install signal handlers: {error}");
-        Error::pool(message).hint("a higher limit (ulimit -n, ulimit -u), or fewer workers (-j)")
+        Error::pool(message).hint(HIGHER_LIMIT)
     };
     sys::ignore(libc::SIGXFSZ);
     let handlers =

@@ -18,7 +18,7 @@ use crate::cancel::{Cancel, Level, Reason};
 use crate::config::Order;
 use crate::error::{Error, reason};
 use crate::exit::Exit;
-use crate::job::{Outcome, Status};
+use crate::job::{Outcome, Status, error_words};
 use crate::journal;
 use crate::pool::policies::StopPolicy;
 use crate::pool::queue::Queue;
@@ -253,23 +253,12 @@ impl Run {
 
     /// Says on stderr what became of a job whose record has no room for it.
     fn tell(&self, outcome: &Outcome) {
-        #[derive(serde::Deserialize)]
-        struct Shown {
-            #[serde(default)]
-            name: String,
-            #[serde(default)]
-            message: String,
-        }
-        let shown = serde_json::from_slice(&outcome.payload).unwrap_or(Shown {
-            name: outcome.status.name().to_owned(),
-            message: String::from_utf8_lossy(&outcome.payload).into_owned(),
-        });
-        let Shown { name, message } = shown;
         self.collector.reporter.alert(&format!(
-            "job {} (line {}) {}: {name}: {message}",
+            "job {} (line {}) {}: {}",
             outcome.job.number,
             outcome.job.line,
-            outcome.status.name()
+            outcome.status.name(),
+            error_words(&outcome.payload)
         ));
     }
 

@@ -17,14 +17,16 @@ use std::thread::JoinHandle;
 use crossbeam_channel::{Receiver, Sender};
 
 use crate::cancel::Cancel;
-use crate::config::{AUTO_DEPTH_MAX, Depth, PoolSettings};
-use crate::error::{Error, Result, reason};
+use crate::config::{self, PoolSettings};
+use crate::error::{Error, HIGHER_LIMIT, Result, reason};
 use crate::job::{Job, Outcome};
 use crate::report::Reporter;
 use crate::report::counters::Counters;
 use permits::Permits;
 use queue::Queue;
 use slot::Slot;
+
+pub use session::explain_exit;
 
 /// What the collector is told, by the source and by the slots.
 #[derive(Debug)]
@@ -67,14 +69,9 @@ impl Pool {
     /// Starts all workers, at once.
     pub fn start(settings: Arc<PoolSettings>, jobs: Receiver<Vec<Job>>, shared: &Shared) -> Result<Pool> {
         let starved = |error: std::io::Error| {
-            Error::pool(format!("cannot set up {} workers: {}", settings.workers, reason(&error)))
-                .hint("a higher limit (ulimit -n, ulimit -u), or fewer workers (-j)")
+            Error::pool(format!("cannot set up {} workers: {}", settings.workers, reason(&error))).hint(HIGHER_LIMIT)
         };
-        let ahead = match settings.depth {
-            _ if settings.concurrency > 1 => settings.concurrency,
-            Depth::Auto => AUTO_DEPTH_MAX,
-            Depth::Fixed(depth) => depth,
-        };
+        let ahead = config::ahead(settings.depth, settings.concurrency);
         let workers = settings.workers;
         let permits = Permits::new(settings.window, settings.memory, workers * ahead, workers).map_err(starved)?;
         let mut bells = Vec::with_capacity(settings.workers);
@@ -136,8 +133,6 @@ const BACKLOG_SHARE: usize = 4;
 
 /// The threads' own frames are small, and there may be thousands of them.
 const STACK: usize = 512 * 1024;
-
-pub use session::explain_exit;
 
 /// The error that a supplied worker sends when it cannot load its handler.
 pub fn fatal_error(json: &[u8]) -> Error {

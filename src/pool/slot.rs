@@ -22,7 +22,7 @@ use super::session::{Action, Exited, Report, Session};
 use super::spawn::Process;
 use crate::cancel::{Bell, Cancel, Level, Reason};
 use crate::config::PoolSettings;
-use crate::error::{Error, reason};
+use crate::error::{Error, HIGHER_LIMIT, reason};
 use crate::job::{Outcome, Status};
 use crate::report::Reporter;
 use crate::report::counters::Counters;
@@ -202,7 +202,7 @@ impl Loop {
             if self.slot.queue.live.load(Ordering::Relaxed) > 0 {
                 self.session.pause(now + restart_pause(u32::MAX));
             } else {
-                self.failed_start(words, Some("a higher limit (ulimit -n, ulimit -u), or fewer workers (-j)"), now);
+                self.failed_start(words, Some(HIGHER_LIMIT), now);
             }
         } else {
             let mut error = Error::pool(words);

@@ -51,6 +51,14 @@ pub struct Context {
     pub counter: Arc<AtomicU64>,
 }
 
+impl Context {
+    /// For reading outside of a run: nobody stops it, nobody counts.
+    pub fn alone() -> Result<Context> {
+        let cancel = Cancel::new();
+        Ok(Context { bell: cancel.bell()?, cancel, counter: Arc::default() })
+    }
+}
+
 /// Opens a file, or stdin. Nothing is read.
 pub fn open(file: &InputFile) -> Result<OwnedFd> {
     let name = file.name();

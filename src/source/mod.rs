@@ -16,7 +16,6 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 
-use crate::cancel::Cancel;
 use crate::config::{Format, InputFile, InputSettings};
 use crate::error::Result;
 use crate::journal::Recall;
@@ -83,9 +82,7 @@ pub fn first_job(settings: &InputSettings) -> Result<Option<Bytes>> {
     let named: Vec<InputFile> = settings.files.iter().filter(|file| file.path.is_some()).cloned().collect();
     let settings = InputSettings { files: named, ..settings.clone() };
     let files = open_files(&settings)?;
-    let cancel = Cancel::new();
-    let bell = cancel.bell()?;
-    let source = Source::new(&settings, files, &Context { cancel, bell, counter: Arc::default() })?;
+    let source = Source::new(&settings, files, &Context::alone()?)?;
     let mut frames = Vec::new();
     for mut reader in source.readers {
         while reader.frames.read(&mut frames)? == More::Frames {
