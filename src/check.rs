@@ -11,18 +11,22 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use rustix::event::{PollFd, PollFlags, Timespec};
 
-use crate::config::{Progress, ReportSettings, Settings};
-use crate::error::{Error, Result, reason};
-use crate::exit::Exit;
-use crate::framing::LineQueue;
-use crate::job::{Job, error_words};
+use crate::cli::Settings;
+use crate::pool::process::{self, Process};
 use crate::pool::session::How;
-use crate::pool::spawn::{self, Process};
 use crate::pool::{explain_exit, fatal_error};
 use crate::protocol::{Body, Protocol};
-use crate::report::{Reporter, counters::Counters, escape};
-use crate::run;
+use crate::report::Reporter;
+use crate::report::counters::Counters;
+use crate::report::settings::{Progress, ReportSettings};
 use crate::source;
+use crate::stdout;
+use crate::text::framing::LineQueue;
+use crate::text::people::escape;
+use crate::words::error::{Error, Result, reason};
+use crate::words::exit::Exit;
+use crate::words::job::Job;
+use crate::words::outcome::error_words;
 
 /// Somebody is watching: a worker that has said nothing for so long is told to end, to see what it has to say
 /// then. One that loads longer should say when it is ready.
@@ -40,7 +44,7 @@ const ODD_LINE: &str = r#""Zoë \"\\\t🐾""#;
 
 /// Tries the worker. The error is a worker that cannot be started.
 pub fn check(settings: &Settings) -> Result<Exit> {
-    spawn::find_program(&settings.pool.command.program, std::env::var_os("PATH"))?;
+    process::find_program(&settings.pool.command.program, std::env::var_os("PATH"))?;
     let usual = match source::first_job(&settings.input)? {
         Some(data) => data,
         None if settings.pool.protocol == Protocol::Lines => Bytes::from_static(b"\"Tom\""),
@@ -124,9 +128,9 @@ impl Check<'_> {
         self.told("the end of the input", Check::ends)?;
         let (trials, failed) = (self.trials, self.failed);
         if failed == 0 {
-            run::print(format!("the worker does all that is asked of it ({trials} trials)\n").as_bytes())
+            stdout::print(format!("the worker does all that is asked of it ({trials} trials)\n").as_bytes())
         } else {
-            run::print(format!("{failed} of {trials} trials failed; see forkpool-worker(7)\n").as_bytes())?;
+            stdout::print(format!("{failed} of {trials} trials failed; see forkpool-worker(7)\n").as_bytes())?;
             Ok(Exit::JobsFailed)
         }
     }
@@ -149,7 +153,7 @@ impl Check<'_> {
                 format!("FAILED  {name}: {words}\n")
             }
         };
-        match run::print(escape(&words).as_bytes())? {
+        match stdout::print(escape(&words).as_bytes())? {
             Exit::Ok => Ok(()),
             exit => Err(Error::new(exit, "the reader of the output went away")),
         }

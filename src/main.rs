@@ -12,41 +12,44 @@
 //! Data flows one way, and each stage can only wait for the stage after it. Nothing but records goes to
 //! stdout; everything said to people goes through the reporter to stderr.
 
-mod cli;
-mod config;
-mod run;
+// From the top down; see each folder's mod.rs. A module knows those below it, and a part knows another part only
+// where data flows from one to the other.
 
 mod check;
-
-mod job;
-
-mod source;
-
-mod pool;
-mod protocol;
-mod shims;
+mod cli;
+mod dry_run;
+mod run;
+mod signal;
+mod stdout;
 
 mod collect;
 mod journal;
+mod pool;
+mod protocol;
 mod report;
+mod shims;
+mod source;
 
-mod cancel;
-mod error;
-mod exit;
-mod framing;
-mod gather;
-mod signal;
+mod words;
+
 mod sys;
+mod text;
+
+#[cfg(test)]
+mod testing;
 
 use std::io::Write;
 
 use clap::Parser;
 
+use words::error::Result;
+use words::exit::Exit;
+
 fn main() {
     // Usage errors, --help and --version end here.
     let args = cli::Args::parse();
     let exit = start(args).unwrap_or_else(|error| {
-        if error.exit != exit::Exit::ReaderGone {
+        if error.exit != Exit::ReaderGone {
             // When stderr is closed there is nobody left to tell.
             let _ = writeln!(std::io::stderr(), "{error}");
         }
@@ -55,16 +58,16 @@ fn main() {
     exit.leave();
 }
 
-fn start(args: cli::Args) -> error::Result<exit::Exit> {
+fn start(args: cli::Args) -> Result<Exit> {
     if let Some(shell) = args.reporting.completions {
-        return run::print(&cli::completions(shell));
+        return stdout::print(&cli::completions(shell));
     }
     let (check, dry_run) = (args.workers.check, args.workers.dry_run);
-    let settings = config::Settings::new(args)?;
+    let settings = cli::Settings::new(args)?;
     if check {
         check::check(&settings)
     } else if dry_run {
-        run::dry_run(&settings)
+        dry_run::dry_run(&settings)
     } else {
         run::run(settings)
     }

@@ -2,37 +2,42 @@
 //! input is read, and the main thread collects.
 
 use std::fs::File;
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use rustix::event::{PollFd, PollFlags};
+use rustix::fs::Stat;
 
-use crate::cancel::{Cancel, Level, Reason};
+use crate::cli::Settings;
 use crate::collect::{self, Collected, Collector, Output, Outputs, Rejects, Reorder};
-use crate::config::{Channel, Depth, Format, HandlerChoice, JournalMode, Settings, Verbosity, format_name};
-use crate::error::{Error, Result, reason};
-use crate::exit::Exit;
 use crate::journal::{self, Journal};
-use crate::pool::{self, Pool, Shared, spawn};
-use crate::protocol::Protocol;
+use crate::pool::process;
+use crate::pool::{self, Pool, Shared};
+use crate::report::Reporter;
 use crate::report::counters::Counters;
+use crate::report::settings::Verbosity;
 use crate::report::summary::Summary;
-use crate::report::{Reporter, count, counted};
-use crate::source::{self, Context, Count, Feed, Source};
-use crate::{signal, sys};
+use crate::signal;
+use crate::source::{self, Context, Feed, Source};
+use crate::words::cancel::{Cancel, Level, Reason};
+use crate::words::error::{Error, Result, reason};
+use crate::words::exit::Exit;
+use crate::words::format::Format;
 
 /// Runs all jobs. The error is one that came before any job; later ones are told here.
 pub fn run(settings: Settings) -> Result<Exit> {
     let start = Instant::now();
     let cancel = Cancel::new();
     let counters = Arc::new(Counters::default());
-    spawn::find_program(&settings.pool.command.program, std::env::var_os("PATH"))?;
+    process::find_program(&settings.pool.command.program, std::env::var_os("PATH"))?;
     let files = source::open_files(&settings.input)?;
     // Before an output is emptied: a journal that is refused leaves everything as it is.
-    let journal = settings.journal.as_ref().map(|journal| journal::open(journal, &settings, &files)).transpose()?;
+    let other_use = |file: &Stat| other_use(file, &settings, &files);
+    let journal = settings.journal.as_ref().map(|journal| journal::open(journal, &other_use)).transpose()?;
     let (output, rejects) = open_outputs(&settings, &files)?;
     let context =
         Context { cancel: Arc::clone(&cancel), bell: cancel.bell()?, counter: Arc::clone(&counters.bytes_read) };
@@ -76,9 +81,9 @@ pub fn run(settings: Settings) -> Result<Exit> {
 
     let outputs = Outputs {
         sink: collect::sink(&settings.output, output, Arc::clone(&source.header)),
-        sink_name: name_of(settings.output.path.as_deref()),
+        sink_name: settings.output.name(),
         rejects: rejects.map(|output| {
-            let name = name_of(settings.output.rejects.as_deref());
+            let name = settings.output.rejects_name();
             (name, Rejects::new(output, &settings.output, Arc::clone(&source.header)))
         }),
         reorder: Reorder::new(settings.output.memory),
@@ -118,8 +123,25 @@ pub fn run(settings: Settings) -> Result<Exit> {
     conclude(&settings, &cancel, &counters, &collected, reporter, start, exit)
 }
 
-fn name_of(path: Option<&std::path::Path>) -> String {
-    path.map_or_else(|| "stdout".to_owned(), |path| path.display().to_string())
+/// What the run uses a file for, beside its journal.
+fn other_use(file: &Stat, settings: &Settings, inputs: &[OwnedFd]) -> Option<&'static str> {
+    let is_named = |path: &Path| journal::is_same(rustix::fs::stat(path), file);
+    let is_output = match settings.output.path.as_deref() {
+        Some(path) => is_named(path),
+        None => journal::is_same(rustix::fs::fstat(std::io::stdout()), file),
+    };
+    let named = [
+        ("the rejects file", settings.output.rejects.as_deref()),
+        ("the progress file", settings.report.progress_file.as_deref()),
+        ("the summary", settings.report.summary_file.as_deref()),
+    ];
+    if inputs.iter().any(|input| journal::is_same(rustix::fs::fstat(input), file)) {
+        Some("an input")
+    } else if is_output {
+        Some("the output")
+    } else {
+        named.into_iter().find(|(_, path)| path.is_some_and(is_named)).map(|(what, _)| what)
+    }
 }
 
 fn open_outputs(settings: &Settings, inputs: &[OwnedFd]) -> Result<(Output, Option<Output>)> {
@@ -198,75 +220,4 @@ fn conclude(
     }
     reporter.end((!last.is_empty()).then(|| last.join("\n")));
     Ok(exit)
-}
-
-/// `--dry-run`: says what would be run, and runs nothing.
-pub fn dry_run(settings: &Settings) -> Result<Exit> {
-    let program = spawn::find_program(&settings.pool.command.program, std::env::var_os("PATH"))?;
-    let files = source::open_files(&settings.input)?;
-    let source = Source::new(&settings.input, files, &Context::alone()?)?;
-    let from_terminal = settings.input.files.iter().any(|file| file.path.is_none()) && std::io::stdin().is_terminal();
-    let journal = settings.journal.as_ref().filter(|journal| journal.mode != JournalMode::New);
-    let recall = journal.map(|journal| journal::peek(journal, settings)).transpose()?.flatten();
-    let jobs = if from_terminal { None } else { Some(source.count(recall)?) };
-
-    let mut text = String::new();
-    let mut say = |label: &str, value: String| text.push_str(&format!("{label:<9} {value}\n"));
-    let pool = &settings.pool;
-    let program = program.display().to_string();
-    let words = match &settings.handler {
-        // The supplied worker's own code says nothing to a user.
-        Some(HandlerChoice { file, function: None, .. }) => format!("{program}, around {}", file.display()),
-        Some(HandlerChoice { file, function: Some(function), .. }) => {
-            format!("{program}, around {function} of {}", file.display())
-        }
-        None => {
-            let quoted = pool.command.args.iter().map(|word| format!(" {:?}", word.to_string_lossy()));
-            std::iter::once(program).chain(quoted).collect()
-        }
-    };
-    let depth = match pool.depth {
-        Depth::Auto => "auto".to_owned(),
-        Depth::Fixed(depth) => depth.to_string(),
-    };
-    let protocol = match (pool.protocol, pool.command.channel) {
-        (Protocol::Json, Channel::Private) => "json on descriptors 3 and 4",
-        (Protocol::Json, _) => "json",
-        (Protocol::Lines, _) => "lines",
-        (Protocol::NodeIpc, _) => "node-ipc",
-    };
-    say("workers", format!("{} × {words}", pool.workers));
-    say("protocol", format!("{protocol}, depth {depth}, concurrency {}", pool.concurrency));
-    for file in &settings.input.files {
-        say("input", format!("{} ({})", file.name(), format_name(file.format)));
-    }
-    match &jobs {
-        None => say("jobs", "not counted: the input is a terminal".to_owned()),
-        Some(Count { jobs, bad: 0, .. }) => say("jobs", count(*jobs)),
-        Some(Count { jobs, bad, .. }) => {
-            say("jobs", format!("{} and {} that cannot be read as a job", count(*jobs), counted(*bad, "line")))
-        }
-    }
-    say("output", format!("{} ({})", name_of(settings.output.path.as_deref()), format_name(settings.output.format)));
-    if let Some(path) = &settings.output.rejects {
-        say("rejects", format!("{} ({})", path.display(), format_name(settings.output.input_format)));
-    }
-    if let Some(journal) = &settings.journal {
-        let done = jobs.map_or(String::new(), |jobs| format!(" ({} done already)", counted(jobs.done, "job")));
-        say("journal", format!("{}{done}", journal.path.display()));
-    }
-    print(text.as_bytes())
-}
-
-/// Writes to stdout what the user asked for instead of a run.
-pub fn print(bytes: &[u8]) -> Result<Exit> {
-    if sys::was_closed(1) {
-        return Err(Error::io("stdout is closed"));
-    }
-    let mut stdout = std::io::stdout().lock();
-    match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
-        Ok(()) => Ok(Exit::Ok),
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(Exit::ReaderGone),
-        Err(error) => Err(Error::io(format!("cannot write to stdout: {}", reason(&error)))),
-    }
 }

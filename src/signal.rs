@@ -10,12 +10,12 @@ use std::time::Duration;
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGTSTP};
 
-use crate::cancel::{Cancel, Level, Reason};
-use crate::error::{Error, HIGHER_LIMIT, Result};
-use crate::exit::Exit;
 use crate::pool::queue::Queue;
 use crate::report::Reporter;
 use crate::sys;
+use crate::words::cancel::{Cancel, Level, Reason};
+use crate::words::error::{Error, HIGHER_LIMIT, Result};
+use crate::words::exit::Exit;
 
 /// After a second signal the run gets this long to bury its workers and say how far it came.
 const LAST_MOMENT: Duration = Duration::from_secs(2);

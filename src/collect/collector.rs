@@ -11,20 +11,20 @@ use std::sync::atomic::Ordering;
 
 use crossbeam_channel::{Receiver, TryRecvError};
 
-use super::Sink;
 use super::rejects::Rejects;
 use super::reorder::Reorder;
-use crate::cancel::{Cancel, Level, Reason};
-use crate::config::Order;
-use crate::error::{Error, reason};
-use crate::exit::Exit;
-use crate::job::{Outcome, Status, error_words};
+use super::sink::Sink;
+use crate::collect::settings::Order;
+use crate::collect::stop_policy::StopPolicy;
 use crate::journal;
-use crate::pool::policies::StopPolicy;
 use crate::pool::queue::Queue;
-use crate::pool::{InputEnd, Message};
 use crate::report::Reporter;
 use crate::report::counters::Counters;
+use crate::words::cancel::{Cancel, Level, Reason};
+use crate::words::error::{Error, reason};
+use crate::words::exit::Exit;
+use crate::words::message::{InputEnd, Message};
+use crate::words::outcome::{Outcome, Status, error_words};
 
 /// What outcomes end in.
 pub struct Outputs {

@@ -11,10 +11,15 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::encode::{decode, encode};
-use super::{Output, Sink};
-use crate::config::{Format, OutputSettings};
-use crate::job::{Outcome, RecordStyle, Status, field, write_record};
-use crate::source::Header;
+use super::output::Output;
+use super::sink::Sink;
+use crate::collect::record::write_record;
+use crate::collect::settings::OutputSettings;
+use crate::collect::settings::RecordStyle;
+use crate::text::json::field;
+use crate::words::format::Format;
+use crate::words::header::Header;
+use crate::words::outcome::{Outcome, Status};
 
 /// One row a record, with the columns the user chose.
 pub struct ChosenColumns {

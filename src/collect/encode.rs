@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::job::{Extra, Job, Outcome, Status};
+use crate::words::job::{Extra, Job};
+use crate::words::outcome::{Outcome, Status};
 
 /// Appends one outcome. The job's own time limit and its key are not kept: it has run, and is in the journal.
 pub fn encode(outcome: &Outcome, out: &mut Vec<u8>) {

@@ -3,8 +3,9 @@
 
 use std::io;
 
-use super::{Output, Sink};
-use crate::job::{Outcome, Status};
+use super::output::Output;
+use super::sink::Sink;
+use crate::words::outcome::{Outcome, Status};
 
 pub struct LinesSink {
     output: Output,

@@ -6,49 +6,34 @@ mod encode;
 mod lines;
 mod ndjson;
 mod output;
-pub mod redact;
+mod record;
 mod rejects;
 mod reorder;
+pub mod settings;
+mod sink;
 mod spill;
+pub mod stop_policy;
 
-use std::io;
+use std::sync::{Arc, OnceLock};
 
-use crate::job::Outcome;
+use crate::words::format::Format;
+use crate::words::header::Header;
+use settings::OutputSettings;
+use sink::Sink;
 
 pub use collector::{Collected, Collector, Outputs};
 pub use output::Output;
 pub use rejects::Rejects;
 pub use reorder::Reorder;
 
-/// What makes records of outcomes, in the order they are given.
-pub trait Sink {
-    fn write(&mut self, outcome: &Outcome) -> io::Result<()>;
-    /// Hands everything written so far to the system.
-    fn flush(&mut self) -> io::Result<()>;
-    /// Nothing more will come.
-    fn finish(&mut self) -> io::Result<()>;
-}
-
-pub use sinks::sink;
-
-mod sinks {
-    //! Which sink belongs to which format.
-
-    use std::sync::{Arc, OnceLock};
-
-    use super::{Output, Sink, csv, lines, ndjson};
-    use crate::config::{Format, OutputSettings};
-    use crate::source::Header;
-
-    /// The sink for the output's format. `header` is the input table's, once it is known.
-    pub fn sink(settings: &OutputSettings, output: Output, header: Arc<OnceLock<Header>>) -> Box<dyn Sink> {
-        match settings.format {
-            Format::Ndjson => Box::new(ndjson::NdjsonSink::new(output, settings.style)),
-            Format::Lines => Box::new(lines::LinesSink::new(output)),
-            Format::Csv | Format::Tsv => match &settings.columns {
-                Some(columns) => Box::new(csv::ChosenColumns::new(output, settings, columns)),
-                None => Box::new(csv::AllColumns::new(output, settings, header)),
-            },
-        }
+/// The sink for the output's format. `header` is the input table's, once it is known.
+pub fn sink(settings: &OutputSettings, output: Output, header: Arc<OnceLock<Header>>) -> Box<dyn Sink> {
+    match settings.format {
+        Format::Ndjson => Box::new(ndjson::NdjsonSink::new(output, settings.style)),
+        Format::Lines => Box::new(lines::LinesSink::new(output)),
+        Format::Csv | Format::Tsv => match &settings.columns {
+            Some(columns) => Box::new(csv::ChosenColumns::new(output, settings, columns)),
+            None => Box::new(csv::AllColumns::new(output, settings, header)),
+        },
     }
 }

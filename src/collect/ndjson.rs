@@ -2,8 +2,11 @@
 
 use std::io;
 
-use super::{Output, Sink};
-use crate::job::{Outcome, RecordStyle, write_record};
+use super::output::Output;
+use super::sink::Sink;
+use crate::collect::record::write_record;
+use crate::collect::settings::RecordStyle;
+use crate::words::outcome::Outcome;
 
 pub struct NdjsonSink {
     output: Output,

@@ -9,9 +9,9 @@ use rustix::event::{PollFd, PollFlags};
 use rustix::fs::FileType;
 use rustix::io::Errno;
 
-use crate::error::{Error, Result, reason};
-use crate::gather::{Gather, Put};
 use crate::sys;
+use crate::text::gather::{Gather, Put};
+use crate::words::error::{Error, Result, reason};
 
 pub struct Output {
     fd: OwnedFd,

@@ -3,10 +3,11 @@
 use std::io;
 use std::sync::{Arc, OnceLock};
 
-use super::Output;
-use crate::config::{Format, OutputSettings};
-use crate::job::Outcome;
-use crate::source::Header;
+use super::output::Output;
+use crate::collect::settings::OutputSettings;
+use crate::words::format::Format;
+use crate::words::header::Header;
+use crate::words::outcome::Outcome;
 
 pub struct Rejects {
     output: Output,

@@ -8,7 +8,7 @@ use std::io;
 
 use super::encode::{decode, encode};
 use super::spill::Spill;
-use crate::job::Outcome;
+use crate::words::outcome::Outcome;
 
 pub struct Reorder {
     /// The number of the job whose outcome is due.
@@ -107,7 +107,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::job::{Extra, Job, Status};
+    use crate::words::job::{Extra, Job};
+    use crate::words::outcome::Status;
 
     fn outcome(number: u64, size: usize) -> Outcome {
         let raw = number.is_multiple_of(2).then(|| Bytes::from_static(b"raw"));
@@ -127,6 +128,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(crate::testing::random())]
+
         #[test]
         fn outcomes_come_out_in_order_whatever_the_order_and_the_memory(
             order in Just((1..=200_u64).collect::<Vec<_>>()).prop_shuffle(),

@@ -7,7 +7,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 
 use super::encode::{decode, get, put};
-use crate::job::Outcome;
+use crate::words::outcome::Outcome;
 
 #[derive(Default)]
 pub struct Spill {

@@ -1,16 +1,13 @@
 //! The journal's file: opened so that nobody else's file is written, and nobody else writes to it.
 
 use std::fs::File;
-use std::io;
-use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rustix::fs::{AtFlags, CWD, FileType, FlockOperation, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
-use crate::config::Settings;
-use crate::error::{Error, Result, reason};
+use crate::words::error::{Error, Result, reason};
 
 /// Only the user's own: results may be as secret as the jobs.
 pub const MODE: Mode = Mode::RUSR.union(Mode::WUSR);
@@ -18,9 +15,12 @@ pub const MODE: Mode = Mode::RUSR.union(Mode::WUSR);
 /// A worker that was being started when the run before was killed holds the lock until it has been started.
 const PATIENCE: Duration = Duration::from_secs(1);
 
+/// What else the run uses this file for: `an input`, `the output` …
+pub type OtherUse<'a> = &'a dyn Fn(&Stat) -> Option<&'static str>;
+
 /// Opens the journal, or makes it. Refused if it is no regular file (a symbolic link is not followed), if
 /// another run has it, or if this run uses it as something else as well.
-pub fn open(path: &Path, settings: &Settings, inputs: &[OwnedFd]) -> Result<File> {
+pub fn open(path: &Path, other_use: OtherUse) -> Result<File> {
     loop {
         let Some((file, is_new)) = open_or_make(path)? else { continue };
         let stat = rustix::fs::fstat(&file).map_err(|error| unusable(path, error))?;
@@ -32,7 +32,7 @@ pub fn open(path: &Path, settings: &Settings, inputs: &[OwnedFd]) -> Result<File
         if !is_same(rustix::fs::statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW), &stat) {
             continue;
         }
-        if let Some(other) = other_use(&stat, settings, inputs) {
+        if let Some(other) = other_use(&stat) {
             if is_new {
                 // A run that is refused leaves no file behind. If this fails, an empty one is as good as none.
                 let _ = std::fs::remove_file(path);
@@ -86,29 +86,7 @@ fn lock(path: &Path, file: &File) -> Result<()> {
     }
 }
 
-/// What else this run would do with the same file.
-fn other_use(journal: &Stat, settings: &Settings, inputs: &[OwnedFd]) -> Option<&'static str> {
-    let is_journal = |stat| is_same(stat, journal);
-    let names_journal = |path: &Path| is_journal(rustix::fs::statat(CWD, path, AtFlags::empty()));
-    let is_output = match settings.output.path.as_deref() {
-        Some(path) => names_journal(path),
-        None => is_journal(rustix::fs::fstat(io::stdout().as_fd())),
-    };
-    let named = [
-        ("the rejects file", settings.output.rejects.as_deref()),
-        ("the progress file", settings.report.progress_file.as_deref()),
-        ("the summary", settings.report.summary_file.as_deref()),
-    ];
-    if inputs.iter().any(|input| is_journal(rustix::fs::fstat(input))) {
-        Some("an input")
-    } else if is_output {
-        Some("the output")
-    } else {
-        named.into_iter().find(|(_, path)| path.is_some_and(names_journal)).map(|(what, _)| what)
-    }
-}
-
-fn is_same(stat: rustix::io::Result<Stat>, file: &Stat) -> bool {
+pub fn is_same(stat: rustix::io::Result<Stat>, file: &Stat) -> bool {
     stat.is_ok_and(|stat| (stat.st_dev, stat.st_ino) == (file.st_dev, file.st_ino))
 }
 

@@ -17,7 +17,8 @@ use serde_json::value::RawValue;
 use twox_hash::XxHash3_64;
 
 use super::identity::Header;
-use crate::job::{JobKey, Outcome, Status};
+use crate::words::job::JobKey;
+use crate::words::outcome::{Outcome, Status};
 
 /// What every line begins with; a checksum and `",` follow.
 pub const MARK: &[u8] = b"{\"sum\":\"";
@@ -166,8 +167,8 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
-    use crate::job::Job;
     use crate::journal::testing::header;
+    use crate::words::job::Job;
 
     fn outcome(status: Status, payload: &'static str, worker: Option<u32>) -> Outcome {
         Outcome {

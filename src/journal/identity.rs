@@ -12,9 +12,9 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use twox_hash::XxHash3_128;
 
-use crate::config::{HandlerChoice, JournalSettings, Settings, WorkerCommand, format_name};
-use crate::error::{Error, Result, reason};
-use crate::protocol::Protocol;
+use super::settings::{JournalSettings, WorkerCode};
+use crate::words::error::{Error, Result, reason};
+use crate::words::worker::{HandlerChoice, WorkerCommand};
 
 /// The journal's first line.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -51,22 +51,17 @@ const VERSION: u32 = 1;
 
 impl Header {
     /// Of this run. Reads the handler or the worker's script.
-    pub fn of(settings: &Settings, journal: &JournalSettings) -> Result<Header> {
-        let protocol = match settings.pool.protocol {
-            Protocol::Json => "json",
-            Protocol::Lines => "lines",
-            Protocol::NodeIpc => "node-ipc",
-        };
+    pub fn of(journal: &JournalSettings) -> Result<Header> {
         let header = Header {
             version: VERSION,
-            protocol: protocol.to_owned(),
-            input: format_name(settings.output.input_format).to_owned(),
+            protocol: journal.worker.protocol.to_owned(),
+            input: journal.input.name().to_owned(),
             key: journal.key.clone(),
             ..Header::default()
         };
-        match &settings.handler {
-            Some(handler) => header.with_handler(handler),
-            None => header.with_command(&settings.pool.command),
+        match &journal.worker.code {
+            WorkerCode::Handler(handler) => header.with_handler(handler),
+            WorkerCode::Command(command) => header.with_command(command),
         }
     }
 
@@ -193,7 +188,7 @@ pub mod testing {
 mod tests {
     use super::testing::header;
     use super::*;
-    use crate::config::Channel;
+    use crate::words::worker::Channel;
 
     #[test]
     fn what_differs_is_named() {

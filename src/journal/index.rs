@@ -2,7 +2,8 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::job::{JobKey, Status};
+use crate::words::job::JobKey;
+use crate::words::outcome::Status;
 
 /// Where the last outcome of each job stands in the journal. Filled once, then only looked into: a sorted list,
 /// about 25 bytes a job.

@@ -17,20 +17,21 @@ mod index;
 mod reader;
 mod recall;
 mod repair;
+pub mod settings;
 mod writer;
 
 use std::fs::File;
-use std::os::fd::OwnedFd;
 use std::path::Path;
 
-use crate::config::{JournalMode, JournalSettings, Settings};
-use crate::error::{Error, Result, reason};
-use crate::report::counted;
+use crate::journal::settings::{JournalMode, JournalSettings};
+use crate::text::people::counted;
+use crate::words::error::{Error, Result, reason};
 use format::Seal;
 use identity::Header;
 use index::Index;
 use reader::Scan;
 
+pub use file::{OtherUse, is_same};
 pub use recall::{Recall, Recalled};
 pub use writer::Writer;
 
@@ -46,12 +47,12 @@ pub struct Journal {
 }
 
 /// Opens the journal that the settings name, and sees that it fits this run, before anything else is touched.
-pub fn open(settings: &JournalSettings, all: &Settings, inputs: &[OwnedFd]) -> Result<Journal> {
-    let header = Header::of(all, settings)?;
+pub fn open(settings: &JournalSettings, other_use: OtherUse) -> Result<Journal> {
+    let header = Header::of(settings)?;
     let seal = Seal::of(&header);
     let path = &settings.path;
     let unusable = |error| Error::refused(format!("cannot use the journal {}: {}", path.display(), reason(&error)));
-    let file = file::open(path, all, inputs)?;
+    let file = file::open(path, other_use)?;
     let is_empty = file.metadata().map_err(unusable)?.len() == 0;
     if settings.mode == JournalMode::New && !is_empty {
         return Err(Error::refused(format!("the journal {} exists already", path.display()))
@@ -74,8 +75,8 @@ pub fn open(settings: &JournalSettings, all: &Settings, inputs: &[OwnedFd]) -> R
 }
 
 /// What a run with `--resume` would find done, for `--dry-run`: nothing is locked, mended or made.
-pub fn peek(settings: &JournalSettings, all: &Settings) -> Result<Option<Recall>> {
-    let header = Header::of(all, settings)?;
+pub fn peek(settings: &JournalSettings) -> Result<Option<Recall>> {
+    let header = Header::of(settings)?;
     let Some(file) = file::open_to_read(&settings.path)? else { return Ok(None) };
     let (index, _) = read(&settings.path, &file, &header)?;
     let (path, key) = (settings.path.clone(), settings.key.clone());

@@ -118,8 +118,9 @@ mod tests {
     use proptest::sample::Index;
 
     use super::*;
-    use crate::job::{Job, JobKey, Outcome, Status};
     use crate::journal::testing::header;
+    use crate::words::job::{Job, JobKey};
+    use crate::words::outcome::{Outcome, Status};
 
     /// A journal of these payloads, as its lines.
     fn lines(payloads: &[String]) -> Vec<Vec<u8>> {
@@ -209,7 +210,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(2000))]
+        #![proptest_config(ProptestConfig { cases: 2000, ..crate::testing::random() })]
 
         #[test]
         fn every_undamaged_line_is_found_and_no_damaged_one(

@@ -12,9 +12,11 @@ use twox_hash::XxHash3_128;
 
 use super::format::{self, Entry, Line, Seal};
 use super::index::{Index, Occurrences};
-use crate::config::JournalMode;
-use crate::error::{Error, reason};
-use crate::job::{self, Job, JobKey, Outcome, Status};
+use crate::journal::settings::JournalMode;
+use crate::text::json::field as json_field;
+use crate::words::error::{Error, reason};
+use crate::words::job::{Job, JobKey};
+use crate::words::outcome::{Outcome, Status};
 
 /// What the journal knows of a job.
 pub enum Recalled {
@@ -96,7 +98,7 @@ const OF_CONTENT: u64 = 0;
 /// What a job is known by: the bytes of its field, as they are written, or all of its own. A job that has no
 /// such field is known by its content, so that it is as good as any.
 fn digest(data: &[u8], field: Option<&str>) -> u128 {
-    match field.and_then(|field| job::field(data, field)) {
+    match field.and_then(|field| json_field(data, field)) {
         Some(value) => XxHash3_128::oneshot_with_seed(OF_FIELD, value.get().as_bytes()),
         None => XxHash3_128::oneshot_with_seed(OF_CONTENT, data),
     }

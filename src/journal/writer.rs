@@ -13,10 +13,10 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
 use super::format::{self, Seal};
 use super::identity::Header;
-use crate::cancel::{Cancel, Level, Reason};
-use crate::config::Sync;
-use crate::error::{Error, Result, reason};
-use crate::job::{Outcome, Status};
+use crate::journal::settings::Sync;
+use crate::words::cancel::{Cancel, Level, Reason};
+use crate::words::error::{Error, Result, reason};
+use crate::words::outcome::{Outcome, Status};
 
 pub struct Writer {
     path: PathBuf,

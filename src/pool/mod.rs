@@ -6,51 +6,29 @@
 mod memory_events;
 pub mod permits;
 pub mod policies;
+pub mod process;
 pub mod queue;
 pub mod session;
+pub mod settings;
 mod slot;
-pub mod spawn;
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender};
 
-use crate::cancel::Cancel;
-use crate::config::{self, PoolSettings};
-use crate::error::{Error, HIGHER_LIMIT, Result, reason};
-use crate::job::{Job, Outcome};
+use crate::pool::settings::PoolSettings;
 use crate::report::Reporter;
 use crate::report::counters::Counters;
+use crate::words::cancel::Cancel;
+use crate::words::error::{Error, HIGHER_LIMIT, Result, reason};
+use crate::words::job::Job;
+use crate::words::message::Message;
 use permits::Permits;
 use queue::Queue;
 use slot::Slot;
 
 pub use session::explain_exit;
-
-/// What the collector is told, by the source and by the slots.
-#[derive(Debug)]
-pub enum Message {
-    Outcomes(Vec<Outcome>),
-    /// Outcomes of an earlier run, from the journal.
-    Restored(Vec<Outcome>),
-    /// No more jobs will be read.
-    InputEnded(InputEnd),
-    /// A thread has died of a bug; jobs may be lost.
-    Panicked(String),
-}
-
-/// How the input ended.
-#[derive(Debug)]
-pub struct InputEnd {
-    /// Jobs read, bad ones included.
-    pub jobs: u64,
-    /// Not all of the input was read: the run was stopped, or this happened.
-    pub complete: bool,
-    /// Lines that were not read, if anybody knows.
-    pub unread: Option<u64>,
-    pub error: Option<Error>,
-}
 
 pub struct Pool {
     pub queue: Arc<Queue>,
@@ -71,7 +49,7 @@ impl Pool {
         let starved = |error: std::io::Error| {
             Error::pool(format!("cannot set up {} workers: {}", settings.workers, reason(&error))).hint(HIGHER_LIMIT)
         };
-        let ahead = config::ahead(settings.depth, settings.concurrency);
+        let ahead = settings.ahead();
         let workers = settings.workers;
         let permits = Permits::new(settings.window, settings.memory, workers * ahead, workers).map_err(starved)?;
         let mut bells = Vec::with_capacity(settings.workers);

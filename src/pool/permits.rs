@@ -5,7 +5,8 @@ use std::sync::Mutex;
 
 use rustix::event::{PollFd, PollFlags};
 
-use crate::cancel::{Bell, Cancel, Level};
+use crate::sys::bell::Bell;
+use crate::words::cancel::{Cancel, Level};
 
 #[derive(Debug)]
 pub struct Permits {
@@ -110,7 +111,7 @@ impl Permits {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cancel::Reason;
+    use crate::words::cancel::Reason;
 
     #[test]
     fn reading_ahead_is_bounded_and_busy_workers_are_not() {

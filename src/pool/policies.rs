@@ -1,9 +1,10 @@
 //! Decisions that are only arithmetic: what is retried and when, when a worker is replaced, how long to pause
-//! after a failed start, when a run has failed enough. No clock, no process.
+//! after a failed start. No clock, no process.
 
 use std::time::Duration;
 
-use crate::job::Status;
+use crate::words::advice::RetryAdvice;
+use crate::words::outcome::Status;
 
 /// Whether a failed job is run again, and when.
 #[derive(Debug, Clone)]
@@ -14,13 +15,6 @@ pub struct RetryPolicy {
     pub delay: Duration,
     /// The failures that are retried.
     pub on: Vec<Status>,
-}
-
-/// What a worker said of its own error.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct RetryAdvice {
-    pub retryable: Option<bool>,
-    pub retry_after: Option<Duration>,
 }
 
 /// A retry waits this long at most, unless the worker itself asked for more.
@@ -64,32 +58,6 @@ impl RecyclePolicy {
             jobs: self.jobs.map(|jobs| ((jobs as f64 * early).round() as u64).max(1)),
             memory: self.memory,
             age: self.age.map(|age| age.mul_f64(early)),
-        }
-    }
-}
-
-/// When a run has failed enough.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum StopPolicy {
-    Never,
-    /// Stop at the first failure and kill what is in flight.
-    FailFast,
-    /// Drain after so many failures.
-    Count(u64),
-    /// Drain when more than this share of the ended jobs has failed.
-    Percent(f64),
-}
-
-/// A share means little before this many jobs have ended.
-const PERCENT_AFTER: u64 = 100;
-
-impl StopPolicy {
-    pub fn reached(self, failed: u64, ended: u64) -> bool {
-        match self {
-            StopPolicy::Never => false,
-            StopPolicy::FailFast => failed > 0,
-            StopPolicy::Count(most) => failed >= most,
-            StopPolicy::Percent(most) => ended >= PERCENT_AFTER && failed as f64 * 100.0 > most * ended as f64,
         }
     }
 }
@@ -143,15 +111,6 @@ mod tests {
         let pauses: Vec<u128> = (0..8).map(|n| restart_pause(n).as_millis()).collect();
         assert_eq!(pauses, [0, 100, 200, 400, 800, 1600, 2000, 2000]);
         assert_eq!(restart_pause(u32::MAX).as_millis(), 2000);
-    }
-
-    #[test]
-    fn a_share_of_failures_counts_once_a_hundred_jobs_have_ended() {
-        let policy = StopPolicy::Percent(5.0);
-        assert!(!policy.reached(50, 99));
-        assert!(!policy.reached(5, 100));
-        assert!(policy.reached(6, 100));
-        assert!(StopPolicy::Count(3).reached(3, 3) && !StopPolicy::Count(3).reached(2, 900));
     }
 
     #[test]

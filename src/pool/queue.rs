@@ -13,8 +13,8 @@ use crossbeam_channel::Receiver;
 
 use super::permits::Permits;
 use super::session::Delivery;
-use crate::cancel::Bell;
-use crate::job::Job;
+use crate::sys::bell::Bell;
+use crate::words::job::Job;
 
 /// How much a sleeping slot would like a job; the most eager is woken first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -14,18 +14,19 @@ use crossbeam_channel::Sender;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 
-use super::Message;
 use super::memory_events::MemoryEvents;
 use super::policies::{restart_pause, start_budget};
+use super::process::Process;
 use super::queue::{Hunger, Queue};
 use super::session::{Action, Exited, Report, Session};
-use super::spawn::Process;
-use crate::cancel::{Bell, Cancel, Level, Reason};
-use crate::config::PoolSettings;
-use crate::error::{Error, HIGHER_LIMIT, reason};
-use crate::job::{Outcome, Status};
+use crate::pool::settings::PoolSettings;
 use crate::report::Reporter;
 use crate::report::counters::Counters;
+use crate::sys::bell::Bell;
+use crate::words::cancel::{Cancel, Level, Reason};
+use crate::words::error::{Error, HIGHER_LIMIT, reason};
+use crate::words::message::Message;
+use crate::words::outcome::{Outcome, Status};
 
 pub struct Slot {
     pub number: u32,

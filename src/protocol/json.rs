@@ -7,10 +7,10 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{Body, Reply};
-use crate::gather::Put;
-use crate::job::Job;
-use crate::pool::policies::RetryAdvice;
+use super::reply::{Body, Reply};
+use crate::text::gather::Put;
+use crate::words::advice::RetryAdvice;
+use crate::words::job::Job;
 
 pub fn encode(job: &Job, attempt: u32, out: &mut impl Put) {
     let mut digits = itoa::Buffer::new();

@@ -4,8 +4,8 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 
-use super::{Body, Reply};
-use crate::job::Job;
+use super::reply::{Body, Reply};
+use crate::words::job::Job;
 
 /// A JSON string is sent as its text, any other value as compact JSON.
 pub fn encode(job: &Job, out: &mut Vec<u8>) -> Result<(), String> {

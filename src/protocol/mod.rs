@@ -6,12 +6,14 @@
 mod json;
 mod lines;
 mod node_ipc;
+mod reply;
 
 use bytes::Bytes;
 
-use crate::gather::Put;
-use crate::job::Job;
-use crate::pool::policies::RetryAdvice;
+pub use reply::{Body, Reply};
+
+use crate::text::gather::Put;
+use crate::words::job::Job;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Protocol {
@@ -23,34 +25,16 @@ pub enum Protocol {
     NodeIpc,
 }
 
-/// One line from a worker.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Reply {
-    /// The job it belongs to; `None` where the protocol has no ids, or the line concerns no job.
-    pub id: Option<u64>,
-    pub body: Body,
-}
-
-#[derive(Debug, Clone, PartialEq)]
-pub enum Body {
-    /// The result, as JSON text.
-    Ok(Bytes),
-    /// The handler's own error, as a JSON object with at least `name` and `message`.
-    Error {
-        error: Bytes,
-        advice: RetryAdvice,
-    },
-    Progress(Bytes),
-    Ready,
-    /// The worker asks to be replaced once its jobs are answered.
-    Recycle,
-    /// The worker cannot work at all, and a new one could not either: the error says why.
-    Fatal(Bytes),
-    /// Not meant for us.
-    Noise,
-}
-
 impl Protocol {
+    /// The protocol's name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Protocol::Json => "json",
+            Protocol::Lines => "lines",
+            Protocol::NodeIpc => "node-ipc",
+        }
+    }
+
     pub fn has_ids(self) -> bool {
         self == Protocol::Json
     }

@@ -11,9 +11,10 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{Body, Reply, json};
-use crate::gather::Put;
-use crate::job::Job;
+use super::json;
+use super::reply::{Body, Reply};
+use crate::text::gather::Put;
+use crate::words::job::Job;
 
 pub fn encode(job: &Job, out: &mut impl Put) -> Result<(), String> {
     if is_internal(&job.data) {

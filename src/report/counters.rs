@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use crate::job::Status;
+use crate::words::outcome::Status;
 
 #[derive(Debug, Default)]
 pub struct Counters {

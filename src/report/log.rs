@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::text::escape_bytes;
+use crate::text::people::escape_bytes;
 
 /// Pieces of lines that have not ended, by slot.
 #[derive(Default)]
@@ -54,6 +54,8 @@ mod tests {
     use super::*;
 
     proptest! {
+        #![proptest_config(crate::testing::random())]
+
         #[test]
         fn any_pieces_make_the_same_lines(text in "[a-c\n]{0,60}", cuts in prop::collection::vec(0..9_usize, 0..20)) {
             let mut log = Log::default();

@@ -6,8 +6,8 @@
 pub mod counters;
 mod log;
 mod progress;
+pub mod settings;
 pub mod summary;
-mod text;
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -18,12 +18,11 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
-use crate::config::{ReportSettings, Verbosity};
+use crate::report::settings::{ReportSettings, Verbosity};
+use crate::text::people::{counted, escape};
 use counters::Counters;
 use log::Log;
 use progress::Shown;
-
-pub use text::{count, counted, escape};
 
 /// A handle for all threads.
 #[derive(Clone)]
@@ -184,7 +183,7 @@ impl Voice {
         if let Some(file) = &mut self.progress_file
             && let Err(error) = writeln!(file, "{{\"job\":{job},\"progress\":{text}}}")
         {
-            let reason = crate::error::reason(&error);
+            let reason = crate::words::error::reason(&error);
             self.progress_file = None;
             self.say(&format!("forkpool: cannot write to the progress file: {reason}\n"));
         }

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::counters::Counters;
-use super::text::{count, rate, whole_seconds};
-use crate::config::{Progress, ReportSettings, Verbosity};
+use crate::report::settings::{Progress, ReportSettings, Verbosity};
+use crate::text::people::{count, rate, whole_seconds};
 
 pub enum Shown {
     Nothing,
@@ -191,7 +191,7 @@ mod tests {
     use std::sync::atomic::Ordering;
 
     use super::*;
-    use crate::job::Status;
+    use crate::words::outcome::Status;
 
     fn counters(read: u64, ok: u64, failed: u64) -> Counters {
         let counters = Counters::default();

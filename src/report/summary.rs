@@ -7,8 +7,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::counters::Counters;
-use super::text::{count, counted, rate, seconds};
-use crate::job::Status;
+use crate::text::people::{count, counted, rate, seconds};
+use crate::words::outcome::Status;
 
 pub struct Summary<'a> {
     pub counters: &'a Counters,

@@ -3,8 +3,8 @@
 use std::ffi::OsString;
 use std::path::Path;
 
-use crate::config::{Channel, WorkerCommand};
-use crate::error::{Error, Result, reason};
+use crate::words::error::{Error, Result, reason};
+use crate::words::worker::{Channel, WorkerCommand};
 
 /// A language's supplied worker.
 struct Shim {

@@ -2,11 +2,11 @@
 
 use bytes::Bytes;
 
+use super::frame::{Frame, Frames, More};
 use super::input::{Got, Input};
-use super::{Frame, Frames, More};
-use crate::config::InputSettings;
-use crate::error::Result;
-use crate::framing::LineQueue;
+use crate::source::settings::InputSettings;
+use crate::text::framing::LineQueue;
+use crate::words::error::Result;
 
 /// Turns a line without its line end into a frame, or into nothing.
 pub type Convert = fn(line: Bytes, number: u64, keep_raw: bool) -> Option<Frame>;

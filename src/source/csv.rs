@@ -10,18 +10,12 @@ use bytes::Bytes;
 use csv_core::ReadRecordResult;
 
 use super::by_line::bad;
+use super::frame::{Frame, Frames, More};
 use super::input::{Got, Input};
-use super::{Frame, Frames, More};
-use crate::config::{Format, InputSettings};
-use crate::error::{Error, Result};
-
-/// The names of a table's columns.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Header {
-    pub names: Vec<String>,
-    /// The header's own bytes, without the line end; empty if the table has none.
-    pub raw: Bytes,
-}
+use crate::source::settings::InputSettings;
+use crate::words::error::{Error, Result};
+use crate::words::format::Format;
+use crate::words::header::Header;
 
 pub struct CsvFrames {
     input: Input,
@@ -445,6 +439,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(crate::testing::random())]
+
         #[test]
         fn any_pieces_make_the_same_rows(
             input in "(a|\"|\"\"|,|\n|\r\n|é){0,60}",

@@ -7,16 +7,21 @@ use std::time::Duration;
 use bytes::Bytes;
 use crossbeam_channel::Sender;
 
-use super::{Frame, More, Reader, unread};
-use crate::cancel::{Bell, Cancel};
-use crate::cli::duration;
-use crate::config::InputFile;
-use crate::error::Error;
-use crate::job::{self, Extra, Job, JobError, Outcome, Status};
+use super::frame::{Frame, More};
+use super::reader::Reader;
+use super::unread;
 use crate::journal::{Recall, Recalled};
 use crate::pool::queue::Queue;
-use crate::pool::{InputEnd, Message};
 use crate::report::counters::Counters;
+use crate::source::settings::InputFile;
+use crate::sys::bell::Bell;
+use crate::text::json;
+use crate::text::people::duration;
+use crate::words::cancel::Cancel;
+use crate::words::error::Error;
+use crate::words::job::{Extra, Job};
+use crate::words::message::{InputEnd, Message};
+use crate::words::outcome::{JobError, Outcome, Status};
 
 /// Where jobs go, and what holds them back.
 pub struct Feed {
@@ -227,7 +232,7 @@ fn job(frame: Frame, number: u64, timeout_field: Option<&str>, place: &str) -> R
 /// The time limit that a job brings along: a number of seconds, or a text such as `500ms`.
 fn own_timeout(data: &[u8], field: Option<&str>) -> Result<Option<Duration>, String> {
     let Some(field) = field else { return Ok(None) };
-    let Some(raw) = job::field(data, field) else { return Ok(None) };
+    let Some(raw) = json::field(data, field) else { return Ok(None) };
     let text: String = serde_json::from_str(raw.get()).unwrap_or_else(|_| raw.get().to_owned());
     match duration(&text) {
         // An empty cell of a table, and null, are no limit.

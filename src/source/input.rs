@@ -13,10 +13,11 @@ use rustix::event::{PollFd, PollFlags};
 use rustix::fs::FileType;
 use rustix::io::Errno;
 
-use crate::cancel::{Bell, Cancel, Level};
-use crate::config::{Compression, InputFile};
-use crate::error::{Error, Result, reason};
+use crate::source::settings::{Compression, InputFile};
 use crate::sys;
+use crate::sys::bell::Bell;
+use crate::words::cancel::{Cancel, Level};
+use crate::words::error::{Error, Result, reason};
 
 pub struct Input {
     name: String,

@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 
-use super::Frame;
 use super::by_line::bad;
+use super::frame::Frame;
 
 pub fn frame(line: Bytes, number: u64, keep_raw: bool) -> Option<Frame> {
     let text = line.strip_suffix(b"\r").unwrap_or(&line);

@@ -6,9 +6,12 @@
 mod by_line;
 mod csv;
 mod feeder;
+mod frame;
 mod input;
 mod lines;
 mod ndjson;
+mod reader;
+pub mod settings;
 mod unread;
 
 use std::os::fd::OwnedFd;
@@ -16,52 +19,20 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 
-use crate::config::{Format, InputFile, InputSettings};
-use crate::error::Result;
 use crate::journal::Recall;
+use crate::source::settings::{InputFile, InputSettings};
+use crate::words::error::Result;
+use crate::words::format::Format;
 
 use by_line::ByLine;
 use csv::CsvFrames;
+use frame::{Frames, More};
 use input::Input;
+use reader::Reader;
 
-pub use csv::Header;
+use crate::words::header::Header;
 pub use feeder::Feed;
 pub use input::Context;
-
-/// One piece of input: a job, or what stands in a job's place and is none.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Frame {
-    /// The line of its file where the frame begins, from 1.
-    pub line: u64,
-    /// The job as one JSON text, or why there is none (`expected 3 fields, found 2`).
-    pub data: std::result::Result<Bytes, String>,
-    /// The input's own bytes without the line end, where they differ from `data` and are wanted
-    /// (`keep_raw`), and always for a frame that is no job: cut to a few KiB unless they are wanted.
-    pub raw: Option<Bytes>,
-}
-
-/// What a call of [`Frames::read`] came back with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum More {
-    /// At least one frame was appended.
-    Frames,
-    /// The input has ended; nothing was appended.
-    End,
-    /// The run is being stopped; the rest of the input is not read.
-    Stopped,
-}
-
-/// Splits one input file into frames.
-pub trait Frames: Send {
-    /// Appends the frames that can be had without waiting for more input; waits only while there is none.
-    fn read(&mut self, frames: &mut Vec<Frame>) -> Result<More>;
-}
-
-/// One input and what splits it.
-pub struct Reader {
-    file: InputFile,
-    frames: Box<dyn Frames>,
-}
 
 /// All inputs of a run, opened; nothing is read yet but the headers of tables that are files.
 pub struct Source {

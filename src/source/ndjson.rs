@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use serde_json::value::RawValue;
 
-use super::Frame;
 use super::by_line::bad;
+use super::frame::Frame;
 
 pub fn frame(line: Bytes, number: u64, keep_raw: bool) -> Option<Frame> {
     let text = line.trim_ascii();
@@ -38,10 +38,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::super::by_line::ByLine;
+    use super::super::frame::{Frames, More};
     use super::super::input::Input;
-    use super::super::{Frames, More};
     use super::*;
-    use crate::config::InputSettings;
+    use crate::source::settings::InputSettings;
 
     fn settings(max_job_bytes: usize) -> InputSettings {
         InputSettings { files: vec![], columns: None, max_job_bytes, timeout_field: None, keep_raw: false }
@@ -112,6 +112,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(crate::testing::random())]
+
         #[test]
         fn any_pieces_make_the_same_frames(
             input in "(\\{\\}|\\[1, 2\\]|nul|\"é\"|x| |\r|\n|\n|\n){0,40}",

@@ -5,8 +5,8 @@ use std::io;
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
-use crate::cancel::{Cancel, Level, Reason};
-use crate::config::{Compression, InputFile};
+use crate::source::settings::{Compression, InputFile};
+use crate::words::cancel::{Cancel, Level, Reason};
 
 /// Counting is a courtesy: nobody waits for it longer than this.
 const PATIENCE: Duration = Duration::from_millis(500);

@@ -10,9 +10,10 @@ use super::explain::Death;
 use super::ladder::Why;
 use super::live::{Live, Open};
 use super::{Action, Delivery, Report, Session, State};
-use crate::cancel::Level;
-use crate::job::{JobError, Status};
-use crate::pool::policies::{RetryAdvice, restart_pause};
+use crate::pool::policies::restart_pause;
+use crate::words::advice::RetryAdvice;
+use crate::words::cancel::Level;
+use crate::words::outcome::{JobError, Status};
 
 /// How an open job will end, decided before its worker is gone.
 #[derive(Debug)]

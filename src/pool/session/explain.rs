@@ -2,9 +2,10 @@
 
 use super::ladder::Why;
 use super::live::{Live, Open};
-use crate::config::{Channel, PoolSettings};
-use crate::job::JobError;
+use crate::pool::settings::PoolSettings;
 use crate::protocol::Protocol;
+use crate::words::outcome::JobError;
+use crate::words::worker::Channel;
 
 /// How a worker's process ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -14,9 +14,9 @@ use bytes::Bytes;
 use super::blame::Sealed;
 use super::explain;
 use super::{Action, Session, State};
-use crate::cancel::Level;
-use crate::job::{JobError, Status};
-use crate::pool::policies::RetryAdvice;
+use crate::words::advice::RetryAdvice;
+use crate::words::cancel::Level;
+use crate::words::outcome::{JobError, Status};
 
 #[derive(Debug)]
 pub struct Ending {

@@ -11,12 +11,13 @@ use super::ladder::Ending;
 use super::pace::Pace;
 use super::pipes::{InputQueue, Tail};
 use super::{Delivery, Report, SILENCE, Session, State};
-use crate::cancel::Level;
-use crate::config::PoolSettings;
-use crate::framing::LineQueue;
-use crate::job::{Outcome, Status};
-use crate::pool::policies::{RecyclePolicy, RetryAdvice};
+use crate::pool::policies::RecyclePolicy;
+use crate::pool::settings::PoolSettings;
 use crate::protocol::Body;
+use crate::text::framing::LineQueue;
+use crate::words::advice::RetryAdvice;
+use crate::words::cancel::Level;
+use crate::words::outcome::{Outcome, Status};
 
 /// A job in the hands of a worker.
 #[derive(Debug)]
@@ -344,7 +345,7 @@ impl Session {
                 let error = if self.settings.redact.is_empty() {
                     error
                 } else {
-                    crate::collect::redact::redact(&error, &self.settings.redact)
+                    crate::text::redact::redact(&error, &self.settings.redact)
                 };
                 self.fail(open.delivery, Status::Error, error, advice, elapsed, now);
             }

@@ -31,10 +31,11 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use crate::cancel::Level;
-use crate::config::PoolSettings;
-use crate::job::{Job, JobError, Outcome, Status};
-use crate::pool::policies::RetryAdvice;
+use crate::pool::settings::PoolSettings;
+use crate::words::advice::RetryAdvice;
+use crate::words::cancel::Level;
+use crate::words::job::Job;
+use crate::words::outcome::{JobError, Outcome, Status};
 use blame::RETURNS;
 use live::Live;
 

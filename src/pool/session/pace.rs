@@ -6,7 +6,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::config::{AUTO_DEPTH_MAX, Depth};
+use crate::pool::settings::{AUTO_DEPTH_MAX, Depth};
 
 #[derive(Debug)]
 pub struct Pace {

@@ -1,7 +1,7 @@
 //! A worker's pipes as byte queues: what still has to be written into its stdin, and the tail of its stderr.
 //! Its stdout is a `LineQueue`.
 
-use crate::gather::Gather;
+use crate::text::gather::Gather;
 
 /// Bytes on their way into the worker's stdin. Positions count from the worker's first byte, so that a
 /// delivery can be compared with what the worker has read of its pipe.
@@ -90,7 +90,7 @@ impl Tail {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gather::Put;
+    use crate::text::gather::Put;
 
     #[test]
     fn positions_count_from_the_first_byte() {

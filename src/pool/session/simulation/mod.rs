@@ -166,6 +166,8 @@ fn scenarios() -> impl Strategy<Value = Scenario> {
 }
 
 proptest! {
+    #![proptest_config(crate::testing::random())]
+
     #[test]
     fn every_job_ends_once_and_only_the_guilty_are_charged(scenario in scenarios()) {
         let mut world = World::new(scenario);

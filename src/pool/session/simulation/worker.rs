@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::super::How;
-use crate::job::Status;
+use crate::words::outcome::Status;
 
 /// What a job does to its worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

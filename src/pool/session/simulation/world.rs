@@ -8,11 +8,13 @@ use bytes::Bytes;
 use super::super::{Action, Delivery, Exited, How, Report, Session};
 use super::worker::{Deed, Manner, Worker};
 use super::{Op, Scenario};
-use crate::cancel::Level;
-use crate::config::{Channel, Depth, PoolSettings, WorkerCommand};
-use crate::job::{Extra, Job, Outcome, Status};
 use crate::pool::policies::{RecyclePolicy, RetryPolicy};
+use crate::pool::settings::{Depth, PoolSettings};
 use crate::protocol::Protocol;
+use crate::words::cancel::Level;
+use crate::words::job::{Extra, Job};
+use crate::words::outcome::{Outcome, Status};
+use crate::words::worker::{Channel, WorkerCommand};
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 const START_TIMEOUT: Duration = Duration::from_secs(30);

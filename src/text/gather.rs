@@ -93,6 +93,8 @@ mod tests {
     use super::*;
 
     proptest! {
+        #![proptest_config(crate::testing::random())]
+
         #[test]
         fn bytes_go_out_as_they_came_whatever_their_sizes(
             sizes in prop::collection::vec(prop::sample::select(vec![1, 100, SHARED - 1, SHARED, 3 * SHARED]), 0..12),

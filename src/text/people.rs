@@ -1,6 +1,7 @@
 //! Text for people: foreign bytes made harmless, numbers with separators, seconds in words.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 /// Control characters, and those that reorder text, shown as escapes (CWE-150); tab and line feed stay.
 pub fn escape(text: &str) -> Cow<'_, str> {
@@ -73,6 +74,15 @@ pub fn rate(per_second: f64) -> String {
     if per_second < 10.0 { format!("{per_second:.1}/s") } else { format!("{}/s", count(per_second.round() as u64)) }
 }
 
+/// `500ms`, `30s`, `2m`, `1h30m`; a bare number, also with a fraction, is seconds.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let unclear = || "expected a duration such as 500ms, 30s or 2m; a bare number is seconds".to_owned();
+    if let Ok(seconds) = text.parse::<f64>() {
+        return Duration::try_from_secs_f64(seconds).map_err(|_| unclear());
+    }
+    humantime::parse_duration(text).map_err(|_| unclear())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -90,5 +100,17 @@ mod tests {
         assert_eq!([0.314, 12.4, 185.0, 7800.0].map(seconds), ["0.31 s", "12 s", "3 min 5 s", "2 h 10 min"]);
         assert_eq!([0.5, 9.99, 10.2, 12_345.6].map(rate), ["0.5/s", "10.0/s", "10/s", "12,346/s"]);
         assert_eq!((counted(1, "job"), counted(2, "job")), ("1 job".to_owned(), "2 jobs".to_owned()));
+    }
+
+    #[test]
+    fn durations_have_units_or_are_seconds() {
+        let good =
+            [("500ms", 500), ("30s", 30_000), ("2m", 120_000), ("1h30m", 5_400_000), ("0.25", 250), ("3", 3_000)];
+        for (text, ms) in good {
+            assert_eq!(duration(text), Ok(Duration::from_millis(ms)), "{text}");
+        }
+        for text in ["", "-1", "nan", "inf", "soon", "1e300"] {
+            assert!(duration(text).is_err(), "{text}");
+        }
     }
 }

@@ -10,9 +10,9 @@ use std::process::{Child, Command, Stdio};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
 
 use super::session::How;
-use crate::config::{Channel, WorkerCommand};
-use crate::error::{Error, Result};
 use crate::sys;
+use crate::words::error::{Error, Result};
+use crate::words::worker::{Channel, WorkerCommand};
 
 /// A running worker: its process and our ends of its pipes, all non-blocking.
 pub struct Process {
@@ -222,7 +222,7 @@ pub fn find_program(program: &OsStr, search: Option<OsString>) -> Result<PathBuf
         return Err(Error::pool("cannot start a worker: the program's name is empty"));
     }
     let check = |path: &Path| -> std::result::Result<(), String> {
-        let metadata = std::fs::metadata(path).map_err(|error| crate::error::reason(&error))?;
+        let metadata = std::fs::metadata(path).map_err(|error| crate::words::error::reason(&error))?;
         if metadata.is_dir() {
             return Err("it is a directory".to_owned());
         }

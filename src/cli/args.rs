@@ -5,7 +5,14 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Parser, ValueEnum};
+
+use crate::journal::settings::Sync as Syncing;
+use crate::pool::settings::Depth;
+use crate::report::settings::Progress;
+use crate::text::people::duration;
+use crate::words::format::Format;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -56,7 +63,7 @@ pub struct InputArgs {
     ///
     /// ndjson: one JSON text per line. csv, tsv: a header, then one job per row, an object of strings.
     /// lines: each line is a job, a JSON string. Example: --from csv
-    #[arg(long, value_name = "FORMAT", value_enum, hide_possible_values = true)]
+    #[arg(long, value_name = "FORMAT", value_parser = format(), hide_possible_values = true)]
     pub from: Option<Format>,
 
     /// Column names of a CSV or TSV input that has no header
@@ -211,7 +218,7 @@ pub struct OutputArgs {
     ///
     /// With --protocol lines the default is lines. In lines output a string is its text, any other value is
     /// JSON, and a job that failed leaves an empty line, so that line N belongs to job N.
-    #[arg(long, value_name = "FORMAT", value_enum, hide_possible_values = true)]
+    #[arg(long, value_name = "FORMAT", value_parser = format(), hide_possible_values = true)]
     pub to: Option<Format>,
 
     /// Columns of CSV output: dotted paths into the record and the job
@@ -267,7 +274,7 @@ pub struct ResumeArgs {
 
     /// When the journal is forced to the disk: always, never, or every so often [default: 1s]
     #[arg(long, value_name = "WHEN", value_parser = sync, requires = "journal", hide_short_help = true)]
-    pub sync: Option<Sync>,
+    pub sync: Option<Syncing>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -276,7 +283,7 @@ pub struct ReportArgs {
     /// How progress is shown on stderr: auto, bar, plain or off [default: auto]
     ///
     /// auto: a bar on a terminal, else a plain line every minute (every 10 s under CI=true).
-    #[arg(long, value_name = "HOW", value_enum, default_value_t = Progress::Auto, hide_default_value = true, hide_short_help = true)]
+    #[arg(long, value_name = "HOW", value_parser = progress(), default_value = "auto", hide_default_value = true, hide_short_help = true)]
     pub progress: Progress,
 
     /// Write the workers' own progress messages to FILE, as {"job":7,"progress":…}
@@ -301,14 +308,6 @@ pub struct ReportArgs {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    Ndjson,
-    Csv,
-    Tsv,
-    Lines,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum ProtocolName {
     Json,
     Lines,
@@ -324,37 +323,16 @@ pub enum RetryOn {
     Error,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Progress {
-    Auto,
-    Bar,
-    Plain,
-    Off,
-}
-
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum WorkerCount {
     Exactly(usize),
     Percent(f64),
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Depth {
-    Auto,
-    Fixed(usize),
-}
-
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum FailureLimit {
     Count(u64),
     Percent(f64),
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sync {
-    Always,
-    Every(Duration),
-    Never,
 }
 
 /// The script that makes SHELL complete forkpool's flags.
@@ -364,13 +342,23 @@ pub fn completions(shell: clap_complete::Shell) -> Vec<u8> {
     script
 }
 
-/// `500ms`, `30s`, `2m`, `1h30m`; a bare number, also with a fraction, is seconds.
-pub fn duration(text: &str) -> Result<Duration, String> {
-    let unclear = || "expected a duration such as 500ms, 30s or 2m; a bare number is seconds".to_owned();
-    if let Ok(seconds) = text.parse::<f64>() {
-        return Duration::try_from_secs_f64(seconds).map_err(|_| unclear());
-    }
-    humantime::parse_duration(text).map_err(|_| unclear())
+/// `ndjson`, `csv` …
+fn format() -> impl TypedValueParser<Value = Format> {
+    named(Format::ALL.map(|format| (format.name(), format)))
+}
+
+fn progress() -> impl TypedValueParser<Value = Progress> {
+    named([("auto", Progress::Auto), ("bar", Progress::Bar), ("plain", Progress::Plain), ("off", Progress::Off)])
+}
+
+/// Takes one of these names, which completions and error messages list.
+fn named<T: Copy + Send + Sync + 'static, const N: usize>(
+    values: [(&'static str, T); N],
+) -> impl TypedValueParser<Value = T> {
+    PossibleValuesParser::new(values.map(|(name, _)| name)).map(move |typed| {
+        let chosen = values.iter().find(|(name, _)| *name == typed);
+        chosen.expect("the parser takes only these names").1
+    })
 }
 
 fn positive_duration(text: &str) -> Result<Duration, String> {
@@ -430,12 +418,12 @@ fn failure_limit(text: &str) -> Result<FailureLimit, String> {
     }
 }
 
-fn sync(text: &str) -> Result<Sync, String> {
+fn sync(text: &str) -> Result<Syncing, String> {
     match text {
-        "always" => Ok(Sync::Always),
-        "never" => Ok(Sync::Never),
+        "always" => Ok(Syncing::Always),
+        "never" => Ok(Syncing::Never),
         _ => positive_duration(text)
-            .map(Sync::Every)
+            .map(Syncing::Every)
             .map_err(|_| "expected always, never or a duration such as 1s".to_owned()),
     }
 }
@@ -463,21 +451,9 @@ mod tests {
     }
 
     #[test]
-    fn durations_have_units_or_are_seconds() {
-        let good =
-            [("500ms", 500), ("30s", 30_000), ("2m", 120_000), ("1h30m", 5_400_000), ("0.25", 250), ("3", 3_000)];
-        for (text, ms) in good {
-            assert_eq!(duration(text), Ok(Duration::from_millis(ms)), "{text}");
-        }
-        for text in ["", "-1", "nan", "inf", "soon", "1e300"] {
-            assert!(duration(text).is_err(), "{text}");
-        }
-        assert!(positive_duration("0").is_err());
-    }
-
-    #[test]
     fn sizes_are_binary_or_decimal_as_written() {
         assert_eq!([size("64KiB"), size("1GB"), size("7")], [Ok(65_536), Ok(1_000_000_000), Ok(7)]);
+        assert!(positive_duration("0").is_err());
         assert!(size("0").is_err() && size("much").is_err() && size("-1").is_err());
     }
 

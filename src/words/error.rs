@@ -2,7 +2,7 @@
 //!
 //! Failures of single jobs are data ([`crate::job::JobError`]), not this.
 
-use crate::exit::Exit;
+use crate::words::exit::Exit;
 
 /// Shown once, by `main`: `forkpool: error: MESSAGE` and perhaps `hint: HINT`.
 #[derive(Debug, Clone)]
@@ -45,9 +45,9 @@ impl Error {
 
 impl std::fmt::Display for Error {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "forkpool: error: {}", crate::report::escape(&self.message))?;
+        write!(f, "forkpool: error: {}", crate::text::people::escape(&self.message))?;
         if let Some(hint) = &self.hint {
-            write!(f, "\nhint: {}", crate::report::escape(hint))?;
+            write!(f, "\nhint: {}", crate::text::people::escape(hint))?;
         }
         Ok(())
     }

@@ -1,17 +1,23 @@
-//! From what was typed (`cli::Args`) and the environment to what each part uses: one small settings struct per
-//! part. Contradictions between flags are refused here; nothing is opened, read or started.
+//! From what was typed (`Args`) and the environment to what each part uses: one small settings struct per part.
+//! Contradictions between flags are refused here; nothing is opened, read or started.
 
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::cli::{self, Args, FailureLimit, RetryOn, WorkerCount};
-pub use crate::cli::{Depth, Format, Progress, Sync};
-use crate::error::{Error, Result};
-use crate::job::RecordStyle;
-use crate::pool::policies::{RecyclePolicy, RetryPolicy, StopPolicy};
+use super::args::{Args, FailureLimit, InputArgs, ProtocolName, RetryOn, WorkerCount};
+use crate::collect::settings::{Order, OutputSettings, RecordStyle};
+use crate::collect::stop_policy::StopPolicy;
+use crate::journal::settings::{JournalMode, JournalSettings, Sync, WorkerCode, WorkerIdentity};
+use crate::pool::policies::{RecyclePolicy, RetryPolicy};
+use crate::pool::settings::{Depth, PoolSettings, ahead};
 use crate::protocol::Protocol;
+use crate::report::settings::{ReportSettings, Verbosity};
 use crate::shims;
+use crate::source::settings::{Compression, InputFile, InputSettings};
+use crate::words::error::{Error, Result};
+use crate::words::format::Format;
+use crate::words::outcome::Status;
+use crate::words::worker::{Channel, HandlerChoice, WorkerCommand};
 
 #[derive(Debug)]
 pub struct Settings {
@@ -25,158 +31,6 @@ pub struct Settings {
     pub stop: StopPolicy,
 }
 
-#[derive(Debug, Clone)]
-pub struct InputSettings {
-    /// In the order they are read; never empty.
-    pub files: Vec<InputFile>,
-    /// `--columns-in`: the CSV input has no header of its own.
-    pub columns: Option<Vec<String>>,
-    pub max_job_bytes: usize,
-    pub timeout_field: Option<String>,
-    /// Keep the input's own bytes with each job that is not NDJSON (for `--rejects`).
-    pub keep_raw: bool,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct InputFile {
-    /// `None` is stdin.
-    pub path: Option<PathBuf>,
-    pub format: Format,
-    pub compression: Compression,
-}
-
-impl InputFile {
-    /// How messages name it.
-    pub fn name(&self) -> String {
-        self.path.as_ref().map_or_else(|| "stdin".to_owned(), |path| path.display().to_string())
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Compression {
-    None,
-    Gzip,
-    Zstd,
-}
-
-#[derive(Debug, Clone)]
-pub struct PoolSettings {
-    pub workers: usize,
-    pub command: WorkerCommand,
-    pub protocol: Protocol,
-    /// A handler's worker: gets no job before `ready`, and is known to take one job after the other.
-    pub supplied: bool,
-    pub depth: Depth,
-    pub concurrency: usize,
-    pub timeout: Option<Duration>,
-    pub start_timeout: Duration,
-    pub grace: Duration,
-    pub dump: Option<i32>,
-    pub retry: RetryPolicy,
-    pub recycle: RecyclePolicy,
-    pub max_reply_bytes: usize,
-    /// Jobs read and not yet ended, at most.
-    pub window: usize,
-    /// Bytes of jobs in flight, at most (one is always let through).
-    pub memory: usize,
-    /// Outcomes carry their job's data (for `--echo`, CSV and `--rejects`).
-    pub keep_jobs: bool,
-    pub redact: Vec<String>,
-}
-
-/// What is started for each slot.
-#[derive(Debug, Clone)]
-pub struct WorkerCommand {
-    pub program: OsString,
-    pub args: Vec<OsString>,
-    pub channel: Channel,
-}
-
-/// Which descriptors of the worker carry the protocol.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Channel {
-    /// stdin and stdout.
-    Stdio,
-    /// Descriptors 3 and 4; stdin is empty, stdout goes to stderr.
-    Private,
-    /// A socket on descriptor 3, as `child_process.fork` makes it; stdin is empty, stdout goes to stderr.
-    NodeIpc,
-}
-
-#[derive(Debug, Clone)]
-pub struct OutputSettings {
-    /// `None` is stdout.
-    pub path: Option<PathBuf>,
-    pub format: Format,
-    pub columns: Option<Vec<String>>,
-    pub order: Order,
-    pub style: RecordStyle,
-    pub rejects: Option<PathBuf>,
-    pub csv_safe: bool,
-    /// The input's format, in which rejects are written.
-    pub input_format: Format,
-    /// The input's `--columns-in`: rejects get no header then.
-    pub input_has_header: bool,
-    /// Bytes of results that wait for their turn in memory; the rest waits on disk.
-    pub memory: usize,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Order {
-    Input,
-    Completion,
-}
-
-#[derive(Debug, Clone)]
-pub struct JournalSettings {
-    pub path: PathBuf,
-    pub mode: JournalMode,
-    /// Know a job by this field instead of by its whole content.
-    pub key: Option<String>,
-    pub sync: Sync,
-}
-
-/// A handler as it was asked for. People, and a journal, care about this, and not about the supplied worker's
-/// command line, which may look different in the next version.
-#[derive(Debug, Clone)]
-pub struct HandlerChoice {
-    pub file: PathBuf,
-    pub function: Option<String>,
-    pub route: Option<String>,
-    pub runtime: Option<String>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum JournalMode {
-    /// A journal that exists is refused.
-    New,
-    /// What ended `ok` or `error` is not run again.
-    Resume,
-    /// What ended `ok` is not run again.
-    RetryFailed,
-}
-
-#[derive(Debug, Clone)]
-pub struct ReportSettings {
-    pub progress: Progress,
-    pub progress_file: Option<PathBuf>,
-    pub summary_file: Option<PathBuf>,
-    pub verbosity: Verbosity,
-    /// Records go to stdout.
-    pub records_on_stdout: bool,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Verbosity {
-    Quiet,
-    Normal,
-    Verbose,
-}
-
-/// A worker's queue at depth `auto`, at most: a millisecond of jobs of 2 µs, which is as fast as interpreters
-/// answer. The more jobs there are in one read of the worker's, the less its reads cost.
-pub const AUTO_DEPTH_MAX: usize = 512;
-
 /// Reads ahead at least this far, so that tiny jobs travel in large pieces.
 const WINDOW_MIN: usize = 1024;
 
@@ -184,22 +38,12 @@ impl Settings {
     pub fn new(args: Args) -> Result<Settings> {
         let input_files = input_files(&args.input)?;
         let protocol = match args.workers.protocol {
-            None | Some(cli::ProtocolName::Json) => Protocol::Json,
-            Some(cli::ProtocolName::Lines) => Protocol::Lines,
-            Some(cli::ProtocolName::NodeIpc) => Protocol::NodeIpc,
+            None | Some(ProtocolName::Json) => Protocol::Json,
+            Some(ProtocolName::Lines) => Protocol::Lines,
+            Some(ProtocolName::NodeIpc) => Protocol::NodeIpc,
         };
         let output = output(&args, &input_files, protocol)?;
         let pool = pool(&args, protocol, &output)?;
-        let journal = args.resuming.journal.as_ref().map(|path| JournalSettings {
-            path: path.clone(),
-            mode: match (args.resuming.resume, args.resuming.retry_failed) {
-                (false, _) => JournalMode::New,
-                (true, false) => JournalMode::Resume,
-                (true, true) => JournalMode::RetryFailed,
-            },
-            key: args.resuming.key.clone(),
-            sync: args.resuming.sync.unwrap_or(Sync::Every(Duration::from_secs(1))),
-        });
         let handler = args.workers.handler.as_deref().map(|handler| {
             let (file, function) = shims::split(handler);
             HandlerChoice {
@@ -208,6 +52,24 @@ impl Settings {
                 route: args.workers.route.clone(),
                 runtime: args.workers.runtime.clone(),
             }
+        });
+        let journal = args.resuming.journal.as_ref().map(|path| JournalSettings {
+            path: path.clone(),
+            worker: WorkerIdentity {
+                protocol: protocol.name(),
+                code: match &handler {
+                    Some(handler) => WorkerCode::Handler(handler.clone()),
+                    None => WorkerCode::Command(pool.command.clone()),
+                },
+            },
+            input: output.input_format,
+            mode: match (args.resuming.resume, args.resuming.retry_failed) {
+                (false, _) => JournalMode::New,
+                (true, false) => JournalMode::Resume,
+                (true, true) => JournalMode::RetryFailed,
+            },
+            key: args.resuming.key.clone(),
+            sync: args.resuming.sync.unwrap_or(Sync::Every(Duration::from_secs(1))),
         });
         Ok(Settings {
             handler,
@@ -242,7 +104,7 @@ impl Settings {
     }
 }
 
-fn input_files(args: &cli::InputArgs) -> Result<Vec<InputFile>> {
+fn input_files(args: &InputArgs) -> Result<Vec<InputFile>> {
     let stdin = args.input.iter().filter(|path| path.as_os_str() == "-").count();
     if stdin > 1 {
         return Err(Error::refused("stdin (\"-\") can be read only once"));
@@ -260,12 +122,12 @@ fn input_files(args: &cli::InputArgs) -> Result<Vec<InputFile>> {
             "{} and {} have different formats, {} and {}",
             files[0].name(),
             other.name(),
-            format_name(files[0].format),
-            format_name(other.format)
+            files[0].format.name(),
+            other.format.name()
         ))
         .hint("name one for all with --from, or run them apart"));
     }
-    if args.columns_in.is_some() && !is_table(files[0].format) {
+    if args.columns_in.is_some() && !files[0].format.is_table() {
         return Err(Error::refused("--columns-in is for CSV and TSV input").hint("add --from csv"));
     }
     Ok(files)
@@ -291,19 +153,6 @@ fn format_by_ending(path: &Path) -> Option<Format> {
     }
 }
 
-fn is_table(format: Format) -> bool {
-    matches!(format, Format::Csv | Format::Tsv)
-}
-
-pub fn format_name(format: Format) -> &'static str {
-    match format {
-        Format::Ndjson => "ndjson",
-        Format::Csv => "csv",
-        Format::Tsv => "tsv",
-        Format::Lines => "lines",
-    }
-}
-
 fn output(args: &Args, inputs: &[InputFile], protocol: Protocol) -> Result<OutputSettings> {
     let path = args.output.output.clone().filter(|path| path.as_os_str() != "-");
     let by_ending = path.as_deref().and_then(format_by_ending);
@@ -313,10 +162,10 @@ fn output(args: &Args, inputs: &[InputFile], protocol: Protocol) -> Result<Outpu
         return Err(Error::refused("--unordered does not go with lines output: line N would not belong to job N")
             .hint("add --to ndjson"));
     }
-    if args.output.columns.is_some() && !is_table(format) {
+    if args.output.columns.is_some() && !format.is_table() {
         return Err(Error::refused("--columns is for CSV and TSV output").hint("add --to csv"));
     }
-    if args.output.csv_safe && !is_table(format) {
+    if args.output.csv_safe && !format.is_table() {
         return Err(Error::refused("--csv-safe is for CSV and TSV output").hint("add --to csv"));
     }
     if (args.output.meta || args.output.echo) && format == Format::Lines {
@@ -362,7 +211,7 @@ fn pool(args: &Args, protocol: Protocol, output: &OutputSettings) -> Result<Pool
     }
     let ahead = ahead(depth, concurrency);
     let window = args.limits.window.map_or_else(|| WINDOW_MIN.max(4 * workers * ahead), |n| n as usize);
-    let keep_jobs = args.output.echo || args.output.rejects.is_some() || is_table(output.format);
+    let keep_jobs = args.output.echo || args.output.rejects.is_some() || output.format.is_table();
     Ok(PoolSettings {
         workers,
         command,
@@ -384,10 +233,10 @@ fn pool(args: &Args, protocol: Protocol, output: &OutputSettings) -> Result<Pool
                 .unwrap_or_else(|| vec![RetryOn::Died, RetryOn::Timeout, RetryOn::BadReply])
                 .into_iter()
                 .map(|on| match on {
-                    RetryOn::Died => crate::job::Status::Died,
-                    RetryOn::Timeout => crate::job::Status::Timeout,
-                    RetryOn::BadReply => crate::job::Status::BadReply,
-                    RetryOn::Error => crate::job::Status::Error,
+                    RetryOn::Died => Status::Died,
+                    RetryOn::Timeout => Status::Timeout,
+                    RetryOn::BadReply => Status::BadReply,
+                    RetryOn::Error => Status::Error,
                 })
                 .collect(),
         },
@@ -402,15 +251,6 @@ fn pool(args: &Args, protocol: Protocol, output: &OutputSettings) -> Result<Pool
         keep_jobs,
         redact: args.output.redact.clone(),
     })
-}
-
-/// How many jobs one worker may have in its hands, at most.
-pub fn ahead(depth: Depth, concurrency: usize) -> usize {
-    match depth {
-        _ if concurrency > 1 => concurrency,
-        Depth::Auto => AUTO_DEPTH_MAX,
-        Depth::Fixed(depth) => depth,
-    }
 }
 
 fn worker_command(args: &Args, protocol: Protocol, concurrency: usize) -> Result<(WorkerCommand, bool)> {

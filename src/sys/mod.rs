@@ -1,6 +1,8 @@
 //! The few things of the system for which no safe wrapper exists: the only file with `unsafe`.
 #![allow(unsafe_code)]
 
+pub mod bell;
+
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::sync::atomic::{AtomicU8, Ordering};

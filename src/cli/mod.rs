@@ -1,0 +1,7 @@
+//! The command line: what was typed, and what it means for each part. Nothing else knows clap.
+
+mod args;
+mod settings;
+
+pub use args::{Args, completions};
+pub use settings::Settings;

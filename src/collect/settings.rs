@@ -1,0 +1,54 @@
+//! What the collector is told about records and where they go.
+
+use std::path::{Path, PathBuf};
+
+use crate::words::format::Format;
+
+#[derive(Debug, Clone)]
+pub struct OutputSettings {
+    /// `None` is stdout.
+    pub path: Option<PathBuf>,
+    pub format: Format,
+    pub columns: Option<Vec<String>>,
+    pub order: Order,
+    pub style: RecordStyle,
+    pub rejects: Option<PathBuf>,
+    pub csv_safe: bool,
+    /// The input's format, in which rejects are written.
+    pub input_format: Format,
+    /// The input's `--columns-in`: rejects get no header then.
+    pub input_has_header: bool,
+    /// Bytes of results that wait for their turn in memory; the rest waits on disk.
+    pub memory: usize,
+}
+
+impl OutputSettings {
+    /// How messages name the output.
+    pub fn name(&self) -> String {
+        name_of(self.path.as_deref())
+    }
+
+    /// How messages name the rejects file.
+    pub fn rejects_name(&self) -> String {
+        name_of(self.rejects.as_deref())
+    }
+}
+
+fn name_of(path: Option<&Path>) -> String {
+    path.map_or_else(|| "stdout".to_owned(), |path| path.display().to_string())
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    Input,
+    Completion,
+}
+
+/// Which optional parts a record has.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct RecordStyle {
+    /// `attempts`, `worker`, `ms` and `line`.
+    pub meta: bool,
+    /// The job itself, as `input`.
+    pub echo: bool,
+}

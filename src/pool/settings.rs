@@ -1,0 +1,58 @@
+//! What the pool is told: which workers, how many jobs each may hold, and every limit.
+
+use std::time::Duration;
+
+use super::policies::{RecyclePolicy, RetryPolicy};
+use crate::protocol::Protocol;
+use crate::words::worker::WorkerCommand;
+
+#[derive(Debug, Clone)]
+pub struct PoolSettings {
+    pub workers: usize,
+    pub command: WorkerCommand,
+    pub protocol: Protocol,
+    /// A handler's worker: gets no job before `ready`, and is known to take one job after the other.
+    pub supplied: bool,
+    pub depth: Depth,
+    pub concurrency: usize,
+    pub timeout: Option<Duration>,
+    pub start_timeout: Duration,
+    pub grace: Duration,
+    pub dump: Option<i32>,
+    pub retry: RetryPolicy,
+    pub recycle: RecyclePolicy,
+    pub max_reply_bytes: usize,
+    /// Jobs read and not yet ended, at most.
+    pub window: usize,
+    /// Bytes of jobs in flight, at most (one is always let through).
+    pub memory: usize,
+    /// Outcomes carry their job's data (for `--echo`, CSV and `--rejects`).
+    pub keep_jobs: bool,
+    pub redact: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Depth {
+    Auto,
+    Fixed(usize),
+}
+
+/// A worker's queue at depth `auto`, at most: a millisecond of jobs of 2 µs, which is as fast as interpreters
+/// answer. The more jobs there are in one read of the worker's, the less its reads cost.
+pub const AUTO_DEPTH_MAX: usize = 512;
+
+impl PoolSettings {
+    /// How many jobs one worker may have in its hands, at most.
+    pub fn ahead(&self) -> usize {
+        ahead(self.depth, self.concurrency)
+    }
+}
+
+/// How many jobs one worker may have in its hands, at most.
+pub fn ahead(depth: Depth, concurrency: usize) -> usize {
+    match depth {
+        _ if concurrency > 1 => concurrency,
+        Depth::Auto => AUTO_DEPTH_MAX,
+        Depth::Fixed(depth) => depth,
+    }
+}

@@ -1,0 +1,32 @@
+//! What a worker has said.
+
+use bytes::Bytes;
+
+use crate::words::advice::RetryAdvice;
+
+/// One line from a worker.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Reply {
+    /// The job it belongs to; `None` where the protocol has no ids, or the line concerns no job.
+    pub id: Option<u64>,
+    pub body: Body,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Body {
+    /// The result, as JSON text.
+    Ok(Bytes),
+    /// The handler's own error, as a JSON object with at least `name` and `message`.
+    Error {
+        error: Bytes,
+        advice: RetryAdvice,
+    },
+    Progress(Bytes),
+    Ready,
+    /// The worker asks to be replaced once its jobs are answered.
+    Recycle,
+    /// The worker cannot work at all, and a new one could not either: the error says why.
+    Fatal(Bytes),
+    /// Not meant for us.
+    Noise,
+}

@@ -1,0 +1,28 @@
+//! What the reporter is told: how much to say, and how progress is shown.
+
+use std::path::PathBuf;
+
+#[derive(Debug, Clone)]
+pub struct ReportSettings {
+    pub progress: Progress,
+    pub progress_file: Option<PathBuf>,
+    pub summary_file: Option<PathBuf>,
+    pub verbosity: Verbosity,
+    /// Records go to stdout.
+    pub records_on_stdout: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Verbosity {
+    Quiet,
+    Normal,
+    Verbose,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Progress {
+    Auto,
+    Bar,
+    Plain,
+    Off,
+}

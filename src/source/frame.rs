@@ -1,0 +1,34 @@
+//! Pieces of input, and what every format of input can do: split itself into them.
+
+use bytes::Bytes;
+
+use crate::words::error::Result;
+
+/// One piece of input: a job, or what stands in a job's place and is none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Frame {
+    /// The line of its file where the frame begins, from 1.
+    pub line: u64,
+    /// The job as one JSON text, or why there is none (`expected 3 fields, found 2`).
+    pub data: std::result::Result<Bytes, String>,
+    /// The input's own bytes without the line end, where they differ from `data` and are wanted
+    /// (`keep_raw`), and always for a frame that is no job: cut to a few KiB unless they are wanted.
+    pub raw: Option<Bytes>,
+}
+
+/// What a call of [`Frames::read`] came back with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum More {
+    /// At least one frame was appended.
+    Frames,
+    /// The input has ended; nothing was appended.
+    End,
+    /// The run is being stopped; the rest of the input is not read.
+    Stopped,
+}
+
+/// Splits one input file into frames.
+pub trait Frames: Send {
+    /// Appends the frames that can be had without waiting for more input; waits only while there is none.
+    fn read(&mut self, frames: &mut Vec<Frame>) -> Result<More>;
+}

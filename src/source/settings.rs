@@ -1,0 +1,39 @@
+//! What the source is told about its inputs.
+
+use std::path::PathBuf;
+
+use crate::words::format::Format;
+
+#[derive(Debug, Clone)]
+pub struct InputSettings {
+    /// In the order they are read; never empty.
+    pub files: Vec<InputFile>,
+    /// `--columns-in`: the CSV input has no header of its own.
+    pub columns: Option<Vec<String>>,
+    pub max_job_bytes: usize,
+    pub timeout_field: Option<String>,
+    /// Keep the input's own bytes with each job that is not NDJSON (for `--rejects`).
+    pub keep_raw: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InputFile {
+    /// `None` is stdin.
+    pub path: Option<PathBuf>,
+    pub format: Format,
+    pub compression: Compression,
+}
+
+impl InputFile {
+    /// How messages name it.
+    pub fn name(&self) -> String {
+        self.path.as_ref().map_or_else(|| "stdin".to_owned(), |path| path.display().to_string())
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Compression {
+    None,
+    Gzip,
+    Zstd,
+}

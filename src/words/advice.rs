@@ -1,0 +1,10 @@
+//! A worker's own advice on running a failed job again.
+
+use std::time::Duration;
+
+/// What a worker said of its own error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct RetryAdvice {
+    pub retryable: Option<bool>,
+    pub retry_after: Option<Duration>,
+}

@@ -1,0 +1,12 @@
+//! The words of the program: what everybody may know. Nothing here reads, waits or decides.
+
+pub mod advice;
+pub mod cancel;
+pub mod error;
+pub mod exit;
+pub mod format;
+pub mod header;
+pub mod job;
+pub mod message;
+pub mod outcome;
+pub mod worker;

@@ -1,0 +1,114 @@
+//! What becomes of a job: its status, and the result or the error that its record will hold.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::job::Job;
+use crate::text::json::field;
+
+/// How a job ended. The order is that of the summary.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Status {
+    Ok,
+    Error,
+    Timeout,
+    Died,
+    BadReply,
+    BadInput,
+    NotRun,
+}
+
+impl Status {
+    pub const ALL: [Status; 7] =
+        [Status::Ok, Status::Error, Status::Timeout, Status::Died, Status::BadReply, Status::BadInput, Status::NotRun];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Status::Ok => "ok",
+            Status::Error => "error",
+            Status::Timeout => "timeout",
+            Status::Died => "died",
+            Status::BadReply => "bad_reply",
+            Status::BadInput => "bad_input",
+            Status::NotRun => "not_run",
+        }
+    }
+
+    pub fn from_name(name: &str) -> Option<Status> {
+        Status::ALL.into_iter().find(|status| status.name() == name)
+    }
+}
+
+/// What a job ended in; the collector makes the record from it.
+#[derive(Debug, Clone)]
+pub struct Outcome {
+    pub job: Job,
+    pub status: Status,
+    /// The result (`ok`) or the error (all others), as JSON text on one line.
+    pub payload: Bytes,
+    /// Deliveries to a worker; 0 when the job never reached one.
+    pub attempts: u32,
+    /// The slot that ran the last attempt.
+    pub worker: Option<u32>,
+    /// Time in the worker, of the last attempt.
+    pub elapsed: Duration,
+}
+
+impl Outcome {
+    /// Bytes that it keeps in memory, about.
+    pub fn size(&self) -> usize {
+        self.payload.len() + self.job.data.len()
+    }
+
+    /// An outcome of a job that no worker has begun.
+    pub fn unrun(job: Job, status: Status, error: &JobError) -> Outcome {
+        Outcome { job, status, payload: error.to_json(), attempts: 0, worker: None, elapsed: Duration::ZERO }
+    }
+}
+
+/// An error that forkpool itself reports for a job; a handler's own errors stay the JSON they were sent as.
+#[derive(Debug, Clone)]
+pub struct JobError {
+    name: &'static str,
+    message: String,
+    fields: serde_json::Map<String, serde_json::Value>,
+}
+
+impl JobError {
+    pub fn new(name: &'static str, message: impl Into<String>) -> JobError {
+        JobError { name, message: message.into(), fields: serde_json::Map::new() }
+    }
+
+    pub fn bad_input(message: impl Into<String>) -> JobError {
+        JobError::new("BadInput", message)
+    }
+
+    pub fn not_run(message: impl Into<String>) -> JobError {
+        JobError::new("NotRun", message)
+    }
+
+    pub fn with(mut self, field: &str, value: impl Into<serde_json::Value>) -> JobError {
+        self.fields.insert(field.to_owned(), value.into());
+        self
+    }
+
+    /// `{"name":…,"message":…,…}`
+    pub fn to_json(&self) -> Bytes {
+        #[derive(serde::Serialize)]
+        struct Wire<'a> {
+            name: &'a str,
+            message: &'a str,
+            #[serde(flatten)]
+            fields: &'a serde_json::Map<String, serde_json::Value>,
+        }
+        let wire = Wire { name: self.name, message: &self.message, fields: &self.fields };
+        Bytes::from(serde_json::to_vec(&wire).expect("strings and JSON values always serialize"))
+    }
+}
+
+/// `KittenBites: Felix bites`: the words of an error as an outcome has it.
+pub fn error_words(error: &[u8]) -> String {
+    let text = |name| field(error, name).and_then(|raw| serde_json::from_str::<String>(raw.get()).ok());
+    format!("{}: {}", text("name").unwrap_or_default(), text("message").unwrap_or_default())
+}
