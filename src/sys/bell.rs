@@ -1,34 +1,119 @@
 //! Waking a thread that sleeps in `poll`.
 
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
-/// A pipe that wakes a thread sleeping in `poll`. Rings add up to one.
+/// Wakes a thread that sleeps in `poll`: its descriptor is readable once it has been rung. Any number of rings
+/// is one. It is cheap to clone, and all clones are the same bell.
 #[derive(Debug, Clone)]
 pub struct Bell {
-    ends: Arc<(OwnedFd, OwnedFd)>,
+    ends: Arc<Ends>,
+}
+
+/// One descriptor that counts rings. There are as many bells as workers and more, and descriptors are limited.
+#[cfg(target_os = "linux")]
+#[derive(Debug)]
+struct Ends {
+    counter: OwnedFd,
+}
+
+#[cfg(target_os = "linux")]
+impl Ends {
+    fn new() -> io::Result<Ends> {
+        use rustix::event::EventfdFlags;
+        let counter = rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+        Ok(Ends { counter })
+    }
+
+    fn ring(&self) {
+        // Fails only when the counter is full, after 2^64 rings that nobody has heard.
+        let _ = rustix::io::write(&self.counter, &1_u64.to_ne_bytes());
+    }
+
+    fn hush(&self) {
+        // One read sets the counter to zero; it fails when the bell is silent already.
+        let _ = rustix::io::read(&self.counter, &mut [0; 8]);
+    }
+
+    fn heard(&self) -> BorrowedFd<'_> {
+        self.counter.as_fd()
+    }
+}
+
+/// A pipe, where the system has nothing better.
+#[cfg(not(target_os = "linux"))]
+#[derive(Debug)]
+struct Ends {
+    heard: OwnedFd,
+    rung: OwnedFd,
+}
+
+#[cfg(not(target_os = "linux"))]
+impl Ends {
+    fn new() -> io::Result<Ends> {
+        use rustix::pipe::PipeFlags;
+        let (heard, rung) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
+        Ok(Ends { heard, rung })
+    }
+
+    fn ring(&self) {
+        // A full pipe has rung already; nothing else can fail while both ends are open.
+        let _ = rustix::io::write(&self.rung, &[1]);
+    }
+
+    fn hush(&self) {
+        let mut rings = [0; 64];
+        while let Ok(64) = rustix::io::read(&self.heard, &mut rings) {}
+    }
+
+    fn heard(&self) -> BorrowedFd<'_> {
+        self.heard.as_fd()
+    }
 }
 
 impl Bell {
-    pub fn new() -> std::io::Result<Bell> {
-        use rustix::pipe::PipeFlags;
-        let ends = rustix::pipe::pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
-        Ok(Bell { ends: Arc::new(ends) })
+    pub fn new() -> io::Result<Bell> {
+        Ok(Bell { ends: Arc::new(Ends::new()?) })
     }
 
     pub fn ring(&self) {
-        // A full pipe has rung already; nothing else can fail while both ends are open.
-        let _ = rustix::io::write(&self.ends.1, &[1]);
+        self.ends.ring();
     }
 
     /// Makes the bell silent again.
     pub fn hush(&self) {
-        let mut rings = [0; 64];
-        while let Ok(64) = rustix::io::read(&self.ends.0, &mut rings) {}
+        self.ends.hush();
     }
 
     /// Readable when it has been rung.
     pub fn fd(&self) -> BorrowedFd<'_> {
-        self.ends.0.as_fd()
+        self.ends.heard()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::event::{PollFd, PollFlags, Timespec};
+
+    use super::*;
+
+    #[test]
+    fn it_is_heard_from_the_first_ring_until_it_is_hushed() {
+        let bell = Bell::new().unwrap();
+        let is_heard = || {
+            let mut fds = [PollFd::from_borrowed_fd(bell.fd(), PollFlags::IN)];
+            rustix::event::poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).unwrap() == 1
+        };
+        assert!(!is_heard());
+        for _ in 0..1000 {
+            bell.clone().ring();
+        }
+        assert!(is_heard());
+        bell.hush();
+        assert!(!is_heard());
+        bell.hush();
+        bell.ring();
+        assert!(is_heard());
     }
 }

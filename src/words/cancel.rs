@@ -116,7 +116,7 @@ impl Cancel {
     /// A new bell, rung at every change of the level.
     pub fn bell(&self) -> Result<Bell> {
         let bell = Bell::new().map_err(|error| {
-            Error::refused(format!("cannot make a pipe: {}", reason(&error)))
+            Error::refused(format!("cannot set up the run: {}", reason(&error)))
                 .hint("fewer workers (-j), or a higher limit (ulimit -n)")
         })?;
         self.state.lock().expect("no thread panics while it holds this lock").bells.push(bell.clone());
