@@ -58,12 +58,20 @@ pub fn command(handler: &str, runtime: Option<&str>, route: Option<&str>, concur
         "route": route,
         "concurrency": concurrency,
     });
-    let mut words = runtime.unwrap_or(shim.runtime).split_ascii_whitespace();
-    let program = words.next().ok_or_else(|| Error::refused("--runtime is empty"))?;
-    let mut args: Vec<OsString> = words.map(OsString::from).collect();
-    shim.add_code(program, &mut args);
+    let (program, mut args) = words(runtime.unwrap_or(shim.runtime))?;
+    shim.add_code(&program, &mut args);
     args.push(spec.to_string().into());
     Ok(WorkerCommand { program: program.into(), args, channel: Channel::Private })
+}
+
+/// The runtime and the user's own words for it: `"my python" -X dev`.
+fn words(runtime: &str) -> Result<(String, Vec<OsString>)> {
+    let words = shlex::split(runtime).ok_or_else(|| {
+        Error::refused(format!("--runtime: a quote is not closed, or a backslash ends it: {runtime}"))
+    })?;
+    let mut words = words.into_iter();
+    let program = words.next().ok_or_else(|| Error::refused("--runtime is empty"))?;
+    Ok((program, words.map(OsString::from).collect()))
 }
 
 impl Shim {
@@ -130,6 +138,21 @@ mod tests {
         assert_eq!(args("deno", "ts", &["run", "-A"]), "run -A data:text/javascript,%2F");
         assert_eq!(args("venv/bin/python", "py", &["-X", "dev"]), "-X dev -c CODE");
         assert!(!args("php", "php", &[]).contains("<?php"));
+    }
+
+    #[test]
+    fn the_runtime_is_read_as_a_shell_would_read_it() {
+        let check = |runtime: &str, expected: &[&str]| {
+            let (program, args) = super::words(runtime).unwrap();
+            let args = args.into_iter().map(|arg| arg.into_string().unwrap());
+            assert_eq!([program].into_iter().chain(args).collect::<Vec<String>>(), expected, "{runtime}");
+        };
+        check("venv/bin/python -X dev", &["venv/bin/python", "-X", "dev"]);
+        check(r#"'/opt/my tools/node'  --title="a b""#, &["/opt/my tools/node", "--title=a b"]);
+        check(r"my\ python", &["my python"]);
+        for refused in ["", "  ", "'node", r#"node "-a"#, r"node \"] {
+            assert_eq!(super::words(refused).unwrap_err().exit, crate::words::exit::Exit::Refused, "{refused}");
+        }
     }
 
     #[test]
