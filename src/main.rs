@@ -46,6 +46,8 @@ use words::error::Result;
 use words::exit::Exit;
 
 fn main() {
+    // Before there is a second thread.
+    signal::let_through();
     // Usage errors, --help and --version end here.
     let args = cli::Args::parse();
     let exit = start(args).unwrap_or_else(|error| {

@@ -16,6 +16,7 @@ use crate::cli::Settings;
 use crate::collect::{self, Collected, Collector, Output, Outputs, Rejects, Reorder};
 use crate::journal::{self, Journal};
 use crate::pool::process;
+use crate::pool::queue::Queue;
 use crate::pool::{self, Pool, Shared};
 use crate::report::Reporter;
 use crate::report::counters::Counters;
@@ -73,7 +74,7 @@ pub fn run(settings: Settings) -> Result<Exit> {
     let pool_settings = Arc::new(settings.pool.clone());
     let pool = Pool::start(Arc::clone(&pool_settings), fresh, &shared)?;
     let queue = Arc::clone(&pool.queue);
-    signal::install(Arc::clone(&cancel), Arc::clone(&queue), reporter.clone(), settings.pool.grace)?;
+    signal::install(Arc::clone(&cancel), hooks(&queue), reporter.clone(), settings.pool.grace)?;
     watch_stdout(&settings, &cancel);
     if settings.input.files.iter().any(|file| file.path.is_none()) && std::io::stdin().is_terminal() {
         reporter.notice("reading jobs from the terminal; Ctrl-D ends them".to_owned());
@@ -121,6 +122,23 @@ pub fn run(settings: Settings) -> Result<Exit> {
     queue.finish();
     pool.join();
     conclude(&settings, &cancel, &counters, &collected, reporter, start, exit)
+}
+
+/// What Ctrl-Z and a child's stop mean to the pool.
+fn hooks(queue: &Arc<Queue>) -> signal::Hooks {
+    let set_paused = |paused| {
+        let queue = Arc::clone(queue);
+        move || {
+            queue.paused.store(paused, Ordering::Release);
+            queue.ring_all();
+        }
+    };
+    let children = Arc::clone(queue);
+    signal::Hooks {
+        pause: Box::new(set_paused(true)),
+        resume: Box::new(set_paused(false)),
+        on_child: Box::new(move || children.ring_all()),
+    }
 }
 
 /// What the run uses a file for, beside its journal.

@@ -1,16 +1,19 @@
-//! Signals: what Ctrl-C, SIGTERM, SIGHUP and Ctrl-Z do to a run.
+//! Signals: what Ctrl-C, SIGTERM, SIGHUP and Ctrl-Z do to a run, and that a worker was stopped by its terminal.
 //!
 //! Once: read no more and finish what is in flight. Twice: kill at once and end, even if a write is stuck.
 //! Ctrl-Z stops the workers too (they are in groups of their own, which the terminal does not reach), and the
-//! time until `fg` is no job's time. A signal that was ignored at the start (`nohup`, `&`) stays ignored.
+//! time until `fg` is no job's time. A signal that was ignored at the start (`nohup`, `&`) stays ignored; one that
+//! was blocked is let through.
+//!
+//! This knows how a run is stopped (`Cancel`), but not the pool: that hears of the rest through `Hooks`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGTSTP};
+use rustix::process::{WaitId, WaitIdOptions};
+use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM, SIGTSTP};
 
-use crate::pool::queue::Queue;
 use crate::report::Reporter;
 use crate::sys;
 use crate::words::cancel::{Cancel, Level, Reason};
@@ -22,36 +25,63 @@ const LAST_MOMENT: Duration = Duration::from_secs(2);
 /// Time for the slots to stop their workers before we stop ourselves.
 const PAUSE: Duration = Duration::from_millis(50);
 
+/// What others do at a signal. Each is called on the signals' thread, which hears no other signal meanwhile.
+pub struct Hooks {
+    /// Ctrl-Z: the workers are to be stopped, because this process is about to be.
+    pub pause: Hook,
+    /// This process goes on, and so are the workers to do.
+    pub resume: Hook,
+    /// A child has been stopped, perhaps: each worker is to be asked (`Process::stopped_by`). It may be called
+    /// although nothing has changed.
+    pub on_child: Hook,
+}
+
+pub type Hook = Box<dyn Fn() + Send + Sync>;
+
 /// What the handlers work with.
 struct Handlers {
     cancel: Arc<Cancel>,
-    queue: Arc<Queue>,
+    hooks: Hooks,
     reporter: Reporter,
     seen: AtomicU32,
     grace: Duration,
     leaving: AtomicBool,
 }
 
+/// Lets the signals of this file through, and the terminal's SIGQUIT, which ends us by default, although whoever
+/// started this process may have blocked them. To be called while there is only one thread.
+pub fn let_through() {
+    sys::signals::unblock(&[SIGINT, SIGTERM, SIGHUP, SIGTSTP, SIGCHLD, libc::SIGQUIT]);
+    if sys::signals::was_ignored(SIGCHLD) {
+        // The system would throw away how a worker has ended.
+        sys::signals::restore(SIGCHLD);
+    }
+}
+
 /// Installs all handlers. They run on threads of their own, not in signal context.
-pub fn install(cancel: Arc<Cancel>, queue: Arc<Queue>, reporter: Reporter, grace: Duration) -> Result<()> {
+pub fn install(cancel: Arc<Cancel>, hooks: Hooks, reporter: Reporter, grace: Duration) -> Result<()> {
     // Each needs a thread and a pipe: only want of them is in the way.
     let failed = |error: &dyn std::fmt::Display| {
         let message = format!("cannot install signal handlers: {error}");
         Error::pool(message).hint(HIGHER_LIMIT)
     };
-    sys::ignore(libc::SIGXFSZ);
+    sys::signals::ignore(libc::SIGXFSZ);
     let handlers =
-        Arc::new(Handlers { cancel, queue, reporter, seen: AtomicU32::new(0), grace, leaving: AtomicBool::new(false) });
-    if !sys::is_ignored(SIGINT) {
+        Arc::new(Handlers { cancel, hooks, reporter, seen: AtomicU32::new(0), grace, leaving: AtomicBool::new(false) });
+    if !sys::signals::was_ignored(SIGINT) {
         let handlers = Arc::clone(&handlers);
         ctrlc::set_handler(move || handlers.stop(SIGINT)).map_err(|error| failed(&error))?;
     }
-    let wanted: Vec<i32> = [SIGTERM, SIGHUP, SIGTSTP].into_iter().filter(|&signal| !sys::is_ignored(signal)).collect();
+    let is_wanted = |signal: &i32| *signal == SIGCHLD || !sys::signals::was_ignored(*signal);
+    let wanted: Vec<i32> = [SIGTERM, SIGHUP, SIGTSTP, SIGCHLD].into_iter().filter(is_wanted).collect();
     let mut signals = signal_hook::iterator::Signals::new(wanted).map_err(|error| failed(&error))?;
     let body = move || {
+        // A worker may have been stopped before there was a handler.
+        handlers.look_at_children();
         for signal in signals.forever() {
             match signal {
                 SIGTSTP => handlers.pause(),
+                SIGCHLD => handlers.look_at_children(),
                 signal => handlers.stop(signal),
             }
         }
@@ -86,12 +116,20 @@ impl Handlers {
     }
 
     fn pause(&self) {
-        self.queue.paused.store(true, Ordering::Release);
-        self.queue.ring_all();
+        (self.hooks.pause)();
         std::thread::sleep(PAUSE);
-        // Stops this process here, all threads of it, until SIGCONT.
-        let _ = signal_hook::low_level::emulate_default_handler(SIGTSTP);
-        self.queue.paused.store(false, Ordering::Release);
-        self.queue.ring_all();
+        // All threads of this process are stopped here, until SIGCONT. In an orphaned group, where no shell could
+        // continue us, the system lets us go on at once, as it does with any program at Ctrl-Z.
+        sys::signals::act_by_default(SIGTSTP);
+        (self.hooks.resume)();
+    }
+
+    /// A child has ended, which its slot sees by itself, or it was stopped.
+    fn look_at_children(&self) {
+        let options = WaitIdOptions::STOPPED | WaitIdOptions::NOWAIT | WaitIdOptions::NOHANG;
+        // An error means that there is no child.
+        if let Ok(Some(_)) = rustix::process::waitid(WaitId::All, options) {
+            (self.hooks.on_child)();
+        }
     }
 }

@@ -44,7 +44,7 @@ impl Process {
         builder.args(&command.args);
         builder.env("FORKPOOL_SLOT", slot.to_string()).env("FORKPOOL_WORKERS", workers.to_string());
         builder.stderr(Stdio::piped()).process_group(0);
-        sys::die_with_spawner(&mut builder);
+        sys::prepare_worker(&mut builder);
         let socket = if command.channel == Channel::NodeIpc {
             let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
             builder.env("NODE_CHANNEL_FD", "3").env("NODE_CHANNEL_SERIALIZATION_MODE", "json");
@@ -55,7 +55,7 @@ impl Process {
             builder.stdin(Stdio::piped()).stdout(Stdio::piped());
             None
         };
-        let mut child = builder.spawn()?;
+        let mut child = sys::signals::while_blocked(|| builder.spawn())?;
         // The builder holds the far end of a socket pair; the end of the output would never come.
         drop(builder);
         let pid = Pid::from_child(&child);
@@ -106,6 +106,18 @@ impl Process {
             (None, Some(signal)) => Some(How::Signal(signal)),
             (None, None) => None,
         }
+    }
+
+    /// The signal by which its terminal has stopped it: SIGTTIN when it tried to read from there, SIGTTOU when it
+    /// tried to write or to change something. Nobody continues a worker that is stopped so: it is in no terminal's
+    /// foreground. A stop by SIGSTOP is not one of these: whoever sent it, forkpool at Ctrl-Z or a user, means to
+    /// let the worker go on. SIGCHLD tells when to ask (`Hooks::on_child` in `signal`).
+    // The slot does not ask yet.
+    #[allow(dead_code)]
+    pub fn stopped_by(&self) -> Option<i32> {
+        let options = WaitIdOptions::STOPPED | WaitIdOptions::NOWAIT | WaitIdOptions::NOHANG;
+        let status = rustix::process::waitid(WaitId::Pid(self.pid), options).ok()??;
+        status.stopping_signal().filter(|signal| [libc::SIGTTIN, libc::SIGTTOU].contains(signal))
     }
 
     /// Bytes of its input that it has not read; `None` where nobody can tell.

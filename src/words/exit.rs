@@ -1,5 +1,7 @@
 //! Exit statuses: what they are, which one wins, and how the process leaves.
 
+use crate::sys;
+
 /// Weakest first: when several apply, the strongest is the exit status. `Refused` happens only before any
 /// job has been run, so its place in the order does not matter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -38,8 +40,9 @@ impl Exit {
     /// thing and ends its own loop; SIGPIPE is a plain status, since shells stay silent about it anyway.
     pub fn leave(self) -> ! {
         if let Exit::Signal(signal) = self {
-            // Returns only if the default action could not be restored; the status says the same then.
-            let _ = signal_hook::low_level::emulate_default_handler(signal);
+            // Returns only in process 1, the entry point of a container, which no signal ends: there the status says
+            // the same.
+            sys::signals::act_by_default(signal);
         }
         std::process::exit(self.status())
     }
