@@ -1,0 +1,32 @@
+//! The real binary, run as a user runs it. What one piece decides alone is tested beside it, under `src/`.
+//!
+//! All of it is one crate, so that it is linked once and its tests, which mostly wait, wait side by side.
+
+mod support;
+
+// What goes in and what comes out.
+mod check;
+mod cli;
+mod formats;
+mod handlers;
+mod node_ipc;
+
+// Jobs and workers that fail.
+mod deaths;
+mod hostile;
+mod orphans;
+mod recycling;
+mod retries;
+mod timeouts;
+
+// Runs that are stopped, cut short or starved.
+mod journal;
+mod signals;
+mod starvation;
+
+// Everything at once.
+mod chaos;
+
+// Whether the documents are true.
+mod docs;
+mod samples;

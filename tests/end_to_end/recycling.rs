@@ -1,0 +1,153 @@
+//! Planned and unplanned replacement of workers: recycling, and the budget of failed starts.
+
+use std::collections::{HashMap, HashSet};
+use std::fs;
+
+use serde_json::json;
+
+use crate::support::{Ended, chaotic, forkpool, lines};
+
+/// How many jobs each process has answered with its environment.
+fn jobs_by_process(ended: &Ended) -> HashMap<u64, usize> {
+    let mut jobs = HashMap::new();
+    for record in ended.records() {
+        if let Some(pid) = record["data"]["pid"].as_u64() {
+            *jobs.entry(pid).or_default() += 1;
+        }
+    }
+    jobs
+}
+
+#[test]
+fn one_job_for_each_worker_is_exact() {
+    for depth in [1, 4] {
+        let words = format!("-j 2 --depth {depth} --recycle-jobs 1 --meta");
+        let ended = chaotic(&words).stdin(lines(&vec![json!({"do": "env"}); 30])).end().check_status(0);
+        assert_eq!(jobs_by_process(&ended).len(), 30);
+        assert!(ended.records().iter().all(|record| record["attempts"] == 1));
+    }
+}
+
+#[test]
+fn a_worker_is_replaced_after_so_many_jobs() {
+    for depth in [1, 4] {
+        let words = format!("-j 2 --depth {depth} --recycle-jobs 10");
+        let ended = chaotic(&words).stdin(lines(&vec![json!({"do": "env"}); 100])).end().check_status(0);
+        let jobs = jobs_by_process(&ended);
+        assert!(jobs.len() >= 10 && jobs.values().all(|&jobs| jobs <= 10), "{jobs:?}");
+        assert!(ended.stderr.contains("recycled worker"), "{}", ended.stderr);
+        assert!(!ended.stderr.contains("restart"), "{}", ended.stderr);
+    }
+}
+
+#[test]
+fn a_worker_that_has_grown_is_replaced_between_jobs() {
+    let mut jobs = vec![json!({"do": "env"}), json!({"do": "allocate", "n": 100})];
+    jobs.extend(vec![json!({"do": ["slow", "env"], "n": 30}); 20]);
+    let ended = chaotic("-j 1 --recycle-memory 80MiB --meta").stdin(lines(&jobs)).end().check_status(0);
+    let records = ended.records();
+    assert_ne!(records[0]["data"]["pid"], records[21]["data"]["pid"], "{}", ended.stderr);
+    assert!(records.iter().all(|record| record["attempts"] == 1));
+    assert!(ended.stderr.contains("1 recycled worker"), "{}", ended.stderr);
+}
+
+#[test]
+fn a_worker_that_is_old_is_replaced_between_jobs() {
+    let jobs = vec![json!({"do": ["slow", "env"], "n": 100}); 40];
+    let ended = chaotic("-j 2 --recycle-age 500ms --meta").stdin(lines(&jobs)).end().check_status(0);
+    assert!(jobs_by_process(&ended).len() > 2, "{}", ended.stderr);
+    assert!(ended.records().iter().all(|record| record["attempts"] == 1));
+}
+
+#[test]
+fn a_worker_may_ask_to_be_replaced() {
+    for depth in [1, 4] {
+        let mut jobs = vec![json!({"do": "env"}); 12];
+        jobs[3] = json!({"do": ["recycle", "env"]});
+        let words = format!("-j 1 --depth {depth} --meta");
+        let ended = chaotic(&words).stdin(lines(&jobs)).end().check_status(0);
+        assert_eq!(jobs_by_process(&ended).len(), 2);
+        assert!(ended.records().iter().all(|record| record["attempts"] == 1));
+    }
+}
+
+#[test]
+fn a_recycled_worker_that_does_not_leave_is_ended() {
+    let jobs = vec![json!({"do": ["stubborn", "answer", "hang"]}); 3];
+    let ended = chaotic("-j 1 --recycle-jobs 1 --grace 100ms --meta").stdin(lines(&jobs)).end().check_status(0);
+    assert!(ended.records().iter().all(|record| record["attempts"] == 1));
+}
+
+// ---- Starts ----
+
+/// A worker that never gets anywhere; each start leaves a line in the file `starts`.
+const HOPELESS: &str = "echo start >> starts; echo 'no cat in this house' >&2; exit 3";
+
+#[test]
+fn workers_that_never_start_end_the_run_with_their_own_words() {
+    for workers in [1, 4] {
+        let folder = tempfile::tempdir().unwrap();
+        let run = forkpool(["-j", &workers.to_string(), "--", "sh", "-c", HOPELESS]).current_dir(folder.path());
+        let ended = run.stdin("7\n".repeat(2000)).end().check_status(3);
+        assert!(ended.stderr.contains("workers keep failing to start"), "{}", ended.stderr);
+        assert!(ended.stderr.contains("exited with status 3"), "{}", ended.stderr);
+        assert!(ended.stderr.contains("no cat in this house"), "{}", ended.stderr);
+        let starts = fs::read_to_string(folder.path().join("starts")).unwrap().lines().count();
+        assert!((5 + workers..=5 + 2 * workers).contains(&starts), "{starts} starts");
+        let statuses: HashSet<String> = ended.statuses().into_iter().collect();
+        assert!(statuses.iter().all(|status| status == "not_run" || status == "died"), "{statuses:?}");
+        // Nobody has read a job, so nobody is charged.
+        assert_eq!(ended.statuses().iter().filter(|status| *status == "died").count(), 0, "{}", ended.text());
+    }
+}
+
+#[test]
+fn workers_that_eat_a_job_at_every_start_end_the_run_too() {
+    let ended = chaotic("-j 2").stdin(lines(&vec![json!({"do": "crash"}); 500])).end().check_status(3);
+    let statuses = ended.statuses();
+    let died = statuses.iter().filter(|status| *status == "died").count();
+    assert!((7..=9).contains(&died), "{died} charged");
+    assert_eq!(statuses.len() - died, statuses.iter().filter(|status| *status == "not_run").count());
+}
+
+#[test]
+fn deaths_of_workers_that_were_ready_never_end_the_run() {
+    let ended = chaotic("-j 8 -- --ready").stdin(lines(&vec![json!({"do": "crash"}); 40])).end().check_status(1);
+    assert_eq!(ended.statuses(), ["died"; 40]);
+}
+
+#[test]
+fn a_failed_start_costs_no_job() {
+    let folder = tempfile::tempdir().unwrap();
+    let words = format!("-j 2 --meta -- --fail-unless {}", folder.path().join("there").display());
+    let ended = chaotic(&words).stdin(lines(&vec![json!(7); 20])).end().check_status(0);
+    assert!(ended.records().iter().all(|record| record["attempts"] == 1), "{}", ended.text());
+}
+
+#[test]
+fn a_banner_at_every_start_is_shown_and_ends_the_run() {
+    let ended = chaotic("-j 1 -- --banner Welcome!").stdin("7\n".repeat(50)).end().check_status(3);
+    assert_eq!(ended.records()[0]["error"]["output"], "Welcome!");
+    assert!(ended.stderr.contains("Welcome!"), "{}", ended.stderr);
+}
+
+#[test]
+fn a_program_that_cannot_be_started_is_named_before_anything_is_run() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("plain"), "#!/bin/sh\n").unwrap();
+    fs::write(folder.path().join("lost"), "#!/no/such/shell\n").unwrap();
+    fs::write(folder.path().join("junk"), "junk").unwrap();
+    for name in ["lost", "junk"] {
+        use std::os::unix::fs::PermissionsExt;
+        fs::set_permissions(folder.path().join(name), fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let cases = [("./nowhere", "No such file"), ("nowhere", "no such program in PATH"), ("./plain", "not executable")];
+    for (program, words) in
+        cases.into_iter().chain([("./lost", ""), ("./junk", ""), (".", "directory"), ("/", "directory")])
+    {
+        let ended = forkpool(["-j", "2", "--", program]).current_dir(folder.path()).stdin("7\n").end().check_status(3);
+        assert!(ended.stderr.contains(program.trim_start_matches("./")), "{program}: {}", ended.stderr);
+        assert!(ended.stderr.contains(words), "{program}: {}", ended.stderr);
+        assert!(ended.statuses().iter().all(|status| status == "not_run"), "{program}: {}", ended.text());
+    }
+}

@@ -1,0 +1,139 @@
+//! Retries: what is run again, when, and what the record says of it.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::support::{Ended, chaotic, lines};
+
+/// Runs the job alone; returns its record and how often it was begun.
+#[track_caller]
+fn run(words: &str, mut job: Value) -> (Value, usize, Ended) {
+    let folder = tempfile::tempdir().unwrap();
+    let count = folder.path().join("count");
+    job["count"] = json!(count);
+    let ended = chaotic(&format!("-j 2 --meta --retry-delay 0 {words}")).stdin(job.to_string()).end();
+    let record = ended.records().remove(0);
+    (record, fs::read_to_string(count).unwrap().lines().count(), ended)
+}
+
+#[test]
+fn by_default_nothing_is_run_twice() {
+    for job in [
+        json!({"do": "crash", "until": 2}),
+        json!({"do": "garbage", "until": 2}),
+        json!({"do": "hang", "until": 2}),
+        json!({"do": "error", "until": 2}),
+    ] {
+        let (record, runs, ended) = run("--timeout 2s -- --ready", job);
+        assert_eq!((ended.status, runs, &record["attempts"]), (1, 1, &1.into()), "{record}");
+    }
+}
+
+#[test]
+fn a_job_that_passes_on_a_retry_is_ok_and_counted() {
+    for job in [
+        json!({"do": "crash", "until": 3}),
+        json!({"do": "garbage", "until": 3}),
+        json!({"do": "hang", "until": 3}),
+        json!({"do": ["half", "exit"], "until": 3}),
+    ] {
+        let (record, runs, ended) = run("--retries 2 --timeout 1s -- --ready", job);
+        assert_eq!((ended.status, runs, &record["attempts"]), (0, 3, &3.into()), "{record}");
+        assert!(ended.stderr.contains("1 passed on retry"), "{}", ended.stderr);
+    }
+}
+
+#[test]
+fn the_last_failure_is_the_record_when_retries_are_used_up() {
+    let job = json!({"do": ["say", "exit"], "n": 1, "until": 2, "then": "abort"});
+    let (record, runs, ended) = run("--retries 1 -- --ready", job);
+    assert_eq!((ended.status, runs, &record["attempts"]), (1, 2, &2.into()));
+    assert_eq!(record["error"]["signal"], "SIGABRT");
+}
+
+#[test]
+fn the_worker_is_told_which_attempt_it_is() {
+    let (record, _, _) = run("--retries 1 -- --ready", json!({"do": "crash", "until": 2, "then": "env"}));
+    assert_eq!(record["data"]["attempt"], 2);
+}
+
+#[test]
+fn only_the_failures_named_are_retried() {
+    let (_, runs, _) = run("--retries 3 --retry-on timeout,bad_reply -- --ready", json!({"do": "crash"}));
+    assert_eq!(runs, 1);
+    let (_, runs, _) = run("--retries 3 -- --ready", json!({"do": "error"}));
+    assert_eq!(runs, 1, "an ordinary error is the handler's answer");
+    let (record, runs, _) = run("--retries 3 --retry-on error", json!({"do": "error", "until": 4}));
+    assert_eq!((&record["status"], runs), (&"ok".into(), 4));
+}
+
+#[test]
+fn a_workers_own_word_decides() {
+    let error = |advice: Value| {
+        let mut error = json!({"name": "E", "message": "m"});
+        error.as_object_mut().unwrap().extend(advice.as_object().unwrap().clone());
+        json!({"do": "error", "error": error, "until": 3})
+    };
+    let (_, runs, _) = run("--retries 5", error(json!({"retryable": true})));
+    assert_eq!(runs, 3);
+    let (_, runs, _) = run("--retries 5", error(json!({"retry_after": 0.01})));
+    assert_eq!(runs, 3);
+    let (_, runs, _) = run("--retries 5 --retry-on error", error(json!({"retryable": false})));
+    assert_eq!(runs, 1);
+    let (_, runs, _) = run("", error(json!({"retryable": true})));
+    assert_eq!(runs, 1, "without --retries there is none");
+}
+
+#[test]
+fn a_retry_waits_as_long_as_it_was_told() {
+    let begin = Instant::now();
+    let error = json!({"name": "E", "message": "m", "retry_after": 1.5});
+    run("--retries 1", json!({"do": "error", "error": error, "until": 2}));
+    assert!(begin.elapsed() >= Duration::from_millis(1500));
+
+    let begin = Instant::now();
+    let ended = chaotic("-j 1 --retries 2 --retry-delay 1s -- --ready").stdin("{\"do\":\"crash\",\"until\":3}").end();
+    ended.check_status(0);
+    assert!(begin.elapsed() >= Duration::from_millis(500 + 1000), "half of 1 s and of 2 s at least");
+}
+
+#[test]
+fn a_delayed_retry_holds_no_worker_up() {
+    let mut jobs = vec![json!({"do": "crash", "until": 2})];
+    jobs.extend(vec![json!(7); 5]);
+    let words = "-j 1 --unordered --retries 1 --retry-delay 4s -- --ready";
+    let ended = chaotic(words).stdin(lines(&jobs)).end().check_status(0);
+    let order: Vec<String> = ended.text().lines().map(|line| line[..8].to_owned()).collect();
+    assert!(order[5].starts_with("{\"job\":1"), "{}", ended.text());
+}
+
+#[test]
+fn nothing_is_run_again_before_the_old_group_is_gone() {
+    for fault in ["hang", "garbage", "close_stdout", "exit"] {
+        let folder = tempfile::tempdir().unwrap();
+        let pid = folder.path().join("pid");
+        let steps = json!(["stubborn", "orphan", fault, "hang"]);
+        let job = json!({"do": steps, "pid": pid, "until": 2, "then": "alive"});
+        let words = "-j 2 --timeout 2s --grace 200ms --retries 1 --retry-delay 0 -- --ready";
+        let ended = chaotic(words).stdin(job.to_string()).end().check_status(0);
+        assert_eq!(ended.records()[0]["data"], false, "{fault}: the grandchild outlived the attempt");
+    }
+}
+
+#[test]
+fn bystanders_of_a_retried_crash_keep_their_first_attempt() {
+    let mut jobs = vec![json!(7); 30];
+    for poison in [3, 4, 17] {
+        jobs[poison] = json!({"do": "crash", "until": 3});
+    }
+    let words = "-j 2 --depth 8 --meta --retries 2 --retry-delay 0 -- --ready";
+    let ended = chaotic(words).stdin(lines(&jobs)).end().check_status(0);
+    let attempts: Vec<u64> = ended.records().iter().map(|record| record["attempts"].as_u64().unwrap()).collect();
+    let mut expected = [1; 30];
+    for poison in [3, 4, 17] {
+        expected[poison] = 3;
+    }
+    assert_eq!(attempts, expected);
+}

@@ -1,0 +1,105 @@
+//! samples/README.md tells the truth: each command in it runs and shows what it says.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use crate::support::console::{self, Block};
+use crate::support::project;
+
+const DOCUMENT: &str = "samples/README.md";
+
+fn document() -> String {
+    fs::read_to_string(project(DOCUMENT)).expect("the samples have a README")
+}
+
+/// Runs all blocks of a section.
+#[track_caller]
+fn check(section: &str) {
+    let blocks = console::blocks(&document());
+    let blocks: Vec<&Block> = blocks.iter().filter(|block| block.section == section).collect();
+    console::check(DOCUMENT, &blocks);
+}
+
+// One test for each section, so that they run side by side.
+
+const SECTIONS: [&str; 5] = [
+    "Pipes and files",
+    "A worker written for `child_process.fork()`",
+    "Handlers: a plain function, no worker to write",
+    "Workers without a handler, in any language",
+    "Cron and CI",
+];
+
+#[test]
+fn pipes_and_files_show_what_the_document_says() {
+    check(SECTIONS[0]);
+}
+
+#[test]
+fn a_worker_written_for_fork_shows_what_the_document_says() {
+    check(SECTIONS[1]);
+}
+
+#[test]
+fn handlers_show_what_the_document_says() {
+    check(SECTIONS[2]);
+}
+
+#[test]
+fn workers_show_what_the_document_says() {
+    check(SECTIONS[3]);
+}
+
+#[test]
+fn cron_and_ci_show_what_the_document_says() {
+    check(SECTIONS[4]);
+}
+
+#[test]
+fn every_block_is_in_a_section_that_is_tested() {
+    for block in console::blocks(&document()) {
+        assert!(SECTIONS.contains(&block.section.as_str()), "{DOCUMENT}:{}: {}", block.line, block.section);
+    }
+}
+
+#[test]
+fn the_table_and_the_blocks_below_it_agree() {
+    let document = document();
+    let rows: Vec<(&str, String)> = document.lines().filter_map(row).collect();
+    let blocks = console::blocks(&document);
+    assert_eq!(rows.len(), blocks.len(), "one row a block");
+    for ((what, command), block) in rows.iter().zip(&blocks) {
+        // A caption is the same words as a sentence.
+        assert_eq!(what.to_lowercase() + ".", block.caption.to_lowercase(), "{DOCUMENT}:{}", block.line);
+        let found = block.steps.iter().any(|step| step.command == *command);
+        assert!(found, "{DOCUMENT}:{}: the table has another command: {command}", block.line);
+    }
+}
+
+/// `| what | `command` |`, with the bars of the command escaped.
+fn row(line: &str) -> Option<(&str, String)> {
+    let (what, command) = line.strip_prefix("| ")?.strip_suffix("` |")?.split_once(" | `")?;
+    Some((what, command.replace("\\|", "|")))
+}
+
+#[test]
+fn every_sample_is_in_the_document() {
+    let document = document();
+    let mut files = BTreeSet::new();
+    let folder = console::copy_of_the_samples();
+    collect(&folder.path().join("samples"), &mut files);
+    files.remove("README.md");
+    for file in files {
+        assert!(document.contains(&file), "{file} is not in {DOCUMENT}");
+    }
+}
+
+fn collect(folder: &std::path::Path, names: &mut BTreeSet<String>) {
+    for entry in fs::read_dir(folder).expect("a folder can be read") {
+        let path = entry.expect("a folder can be read").path();
+        match path.is_dir() {
+            true => collect(&path, names),
+            false => drop(names.insert(path.file_name().expect("a file has a name").to_string_lossy().into_owned())),
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! A system that gives too little: descriptors, processes, disk, environment. A clear error and the right exit
+//! status, never a hang or a panic.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::json;
+
+use crate::support::{Ended, chaos, chaotic, records, shell};
+
+/// Runs a script in a folder with `jobs`, 100 of them, where WORKER stands for the hostile worker.
+#[track_caller]
+fn run(script: &str, folder: &Path) -> Ended {
+    fs::write(folder.join("jobs"), "7\n".repeat(100)).unwrap();
+    let ended = shell(&script.replace("WORKER", chaos()), folder).end();
+    assert!(!ended.stderr.contains("panicked"), "{}", ended.stderr);
+    ended
+}
+
+#[test]
+fn too_few_descriptors_mean_fewer_workers_or_a_clear_end() {
+    let folder = tempfile::tempdir().unwrap();
+    for limit in [12, 16, 20, 24, 28, 32, 40, 48, 64] {
+        let ended = run(&format!("ulimit -n {limit}; forkpool -j 8 -i jobs -- WORKER"), folder.path());
+        match ended.status {
+            0 => assert_eq!(ended.statuses(), ["ok"; 100]),
+            2 | 3 => {
+                let stderr = ended.stderr.to_lowercase();
+                assert!(stderr.contains("too many open files"), "{limit}: {stderr}");
+                assert!(ended.statuses().iter().all(|status| status == "not_run"), "{limit}: {}", ended.text());
+            }
+            other => panic!("ulimit -n {limit}: exit status {other}: {}", ended.stderr),
+        }
+    }
+}
+
+#[test]
+fn workers_that_cannot_be_had_do_not_end_those_that_work() {
+    let folder = tempfile::tempdir().unwrap();
+    // Long enough for the others to have tried their fill.
+    fs::write(folder.path().join("slow"), "{\"do\":\"slow\",\"n\":4000}\n".repeat(3)).unwrap();
+    let ended = run("ulimit -n 44; forkpool -j 8 -i slow -- WORKER", folder.path()).check_status(0);
+    assert_eq!(ended.statuses(), ["ok"; 3]);
+    assert!(ended.stderr.contains("cannot start worker"), "the limit is too high for this test");
+}
+
+#[test]
+fn a_closed_stdin_or_stdout_is_refused_and_a_closed_stderr_is_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let ended = run("forkpool -j 1 -- WORKER <&-", folder.path()).check_status(2);
+    assert!(ended.stderr.contains("stdin is closed"), "{}", ended.stderr);
+    let ended = run("forkpool -j 1 -i jobs -- WORKER >&-", folder.path()).check_status(2);
+    assert!(ended.stderr.contains("stdout is closed"), "{}", ended.stderr);
+    assert_eq!(run("forkpool -j 1 -i jobs -- WORKER 2>&-", folder.path()).check_status(0).statuses().len(), 100);
+    assert_eq!(run("forkpool -j 1 -i jobs -- WORKER 0<&- 2>&-", folder.path()).check_status(0).statuses().len(), 100);
+    run("forkpool -j 1 -i jobs -o out -- WORKER <&- >&- 2>&-", folder.path()).check_status(0);
+    assert_eq!(records(&fs::read(folder.path().join("out")).unwrap()).len(), 100);
+}
+
+#[test]
+fn an_empty_environment_is_enough() {
+    let folder = tempfile::tempdir().unwrap();
+    let forkpool = env!("CARGO_BIN_EXE_forkpool");
+    // The mark by which the tests find what is left behind.
+    let run_with = |words: &str| {
+        let mark = "FORKPOOL_TEST_RUN=\"$FORKPOOL_TEST_RUN\"";
+        run(&format!("env -i {mark} {words}"), folder.path())
+    };
+    run_with(&format!("{forkpool} -j 2 -i jobs -- WORKER")).check_status(0);
+    run_with(&format!("LANG=C LC_ALL=C {forkpool} -j 2 -i jobs -- WORKER")).check_status(0);
+    run_with(&format!("{forkpool} -j 2 -i jobs --protocol lines --to ndjson -- cat")).check_status(0);
+    let ended = run_with(&format!("PATH= {forkpool} -j 2 -i jobs -- cat")).check_status(3);
+    assert!(ended.stderr.contains("no such program"), "{}", ended.stderr);
+}
+
+#[test]
+fn a_full_device_ends_the_run_with_4_and_its_reason() {
+    let folder = tempfile::tempdir().unwrap();
+    for script in ["forkpool -j 2 -i jobs -- WORKER > /dev/full", "forkpool -j 2 -i jobs -o /dev/full -- WORKER"] {
+        let ended = run(script, folder.path()).check_status(4);
+        assert!(ended.stderr.contains("No space left"), "{}", ended.stderr);
+    }
+    let endless = "yes 7 | forkpool -j 2 -- WORKER > /dev/full";
+    run(endless, folder.path()).check_status(4);
+    let script = "forkpool -j 2 -i jobs --rejects /dev/full --columns-in a --from csv -- WORKER --banner x > out";
+    run(script, folder.path()).check_status(4);
+    run("forkpool -j 2 -i jobs --summary /dev/full/x -- WORKER > out", folder.path()).check_status(4);
+    run("forkpool -j 2 -i jobs -- WORKER 2> /dev/full", folder.path()).check_status(0);
+}
+
+#[test]
+fn a_file_size_limit_is_an_error_and_leaves_whole_records_but_the_last() {
+    let folder = tempfile::tempdir().unwrap();
+    // In blocks of 512 or 1024 bytes, as the shell counts.
+    let ended = run("ulimit -f 2; forkpool -j 2 -i jobs -o out -- WORKER", folder.path()).check_status(4);
+    assert!(ended.stderr.contains("File too large"), "{}", ended.stderr);
+    let out = fs::read(folder.path().join("out")).unwrap();
+    let whole = out.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
+    assert!(!records(&out[..whole]).is_empty());
+}
+
+#[test]
+fn a_reader_that_leaves_ends_the_run_quietly_with_141() {
+    let folder = tempfile::tempdir().unwrap();
+    let script = "{ yes 7 | forkpool -j 2 -- WORKER 2> err; echo $? > status; } | head -1";
+    let ended = run(script, folder.path()).check_status(0);
+    assert_eq!(ended.records().len(), 1);
+    assert_eq!(fs::read_to_string(folder.path().join("status")).unwrap(), "141\n");
+    assert_eq!(fs::read_to_string(folder.path().join("err")).unwrap(), "");
+}
+
+#[test]
+fn a_reader_that_leaves_is_noticed_while_no_record_is_due() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("hang"), format!("1\n{}\n", json!({"do": "hang"}))).unwrap();
+    let script = "{ forkpool -j 2 -i hang -- WORKER 2> err; echo $? > status; } | head -1";
+    run(script, folder.path()).check_status(0);
+    assert_eq!(fs::read_to_string(folder.path().join("status")).unwrap(), "141\n");
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_to_is_no_hindrance() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("jobs"), "7\n").unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o555)).unwrap();
+    let ended = chaotic("-j 1 -i jobs").current_dir(folder.path()).end().check_status(0);
+    assert_eq!(ended.statuses(), ["ok"]);
+    let ended = chaotic("-j 1 -i jobs -o no/such/folder").current_dir(folder.path()).end().check_status(2);
+    assert!(ended.stderr.contains("no/such/folder"), "{}", ended.stderr);
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+#[test]
+fn results_that_cannot_be_kept_on_disk_end_the_run_with_4() {
+    let folder = tempfile::tempdir().unwrap();
+    let go = folder.path().join("go");
+    let mut jobs = vec![json!({"do": "wait", "wait": go}).to_string()];
+    jobs.extend(vec![json!({"do": "huge", "n": 1}).to_string(); 20]);
+    fs::write(folder.path().join("big"), jobs.join("\n")).unwrap();
+    let script = "export TMPDIR=/no/such/folder; forkpool -j 2 --memory 2MiB --window 64 -i big -- WORKER > out";
+    let ended = run(script, folder.path()).check_status(4);
+    assert!(ended.stderr.contains("cannot keep waiting results on disk"), "{}", ended.stderr);
+}
