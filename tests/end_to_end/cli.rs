@@ -88,37 +88,6 @@ fn a_worker_that_cannot_be_started_is_told_by_name_and_reason() {
     assert!(ended.stderr.contains("./script"), "{}", ended.stderr);
 }
 
-// ---- Outputs that fail ----
-
-#[test]
-fn a_reader_that_goes_away_is_no_error() {
-    let folder = tempfile::tempdir().unwrap();
-    let script =
-        "seq 100000 | { forkpool --protocol lines -- sed -u s/a/b/; echo $? > status; } | head -n 1; cat status";
-    let ended = shell(script, folder.path()).end().check_status(0);
-    assert_eq!((ended.text().as_str(), ended.stderr.as_str()), ("1\n141\n", ""));
-}
-
-#[test]
-fn a_reader_that_goes_away_is_noticed_while_no_record_is_due() {
-    let folder = tempfile::tempdir().unwrap();
-    let script =
-        "echo 1 | { forkpool --grace 100ms --protocol lines -- sleep 600; echo $? > status; } | true; cat status";
-    assert_eq!(shell(script, folder.path()).end().text(), "141\n");
-}
-
-#[test]
-fn a_full_disk_is_an_error_of_the_run() {
-    let folder = tempfile::tempdir().unwrap();
-    let ended = shell("seq 9 | forkpool --protocol lines -- sed -u s/a/b/ > /dev/full", folder.path()).end();
-    let ended = ended.check_status(4);
-    assert!(ended.stderr.contains("cannot write to stdout: No space left on device"), "{}", ended.stderr);
-    let ended = sed(&["-o", "/dev/full"], "1\n").check_status(4);
-    assert!(ended.stderr.contains("cannot write to /dev/full"), "{}", ended.stderr);
-    let ended = sed(&["--rejects", "/dev/full"], "\"a\\nb\"\n").check_status(4);
-    assert!(ended.stderr.contains("/dev/full"), "{}", ended.stderr);
-}
-
 // ---- What is shown ----
 
 #[test]
