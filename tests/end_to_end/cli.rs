@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::support::{Ended, forkpool, project, shell};
+use crate::support::{Ended, forkpool, kill, project, shell};
 
 /// `forkpool FLAGS -- sed -u s/n/m/`, by lines.
 fn sed(flags: &[&str], input: &str) -> Ended {
@@ -125,29 +125,24 @@ fn what_a_worker_writes_to_stderr_has_its_slot_in_front_and_no_control_character
 
 #[test]
 fn a_worker_that_holds_its_output_back_is_hinted_at() {
-    // `sed` without -u answers at the end of its input; the run goes on until then.
-    let ended = forkpool([
-        "--grace",
-        "8s",
-        "--protocol",
-        "lines",
-        "--timeout",
-        "7s",
-        "--start-timeout",
-        "1ms",
-        "--",
-        "sed",
-        "s/a/b/",
-    ]);
-    let ended = ended.stdin("1\n").end().check_status(1);
-    assert!(ended.stderr.contains("answered nothing for 5 s") && ended.stderr.contains("sed -u"), "{}", ended.stderr);
+    // `sed` without -u answers at the end of its input; the run goes on, until it is stopped here.
+    let run = forkpool(["--grace", "100ms", "--protocol", "lines", "--", "sed", "s/a/b/"]);
+    let mut running = run.stdin("1\n").start();
+    running.wait_until_it_says("answered nothing for 5 s");
+    kill(running.id(), libc::SIGTERM);
+    let ended = running.end().check_status(143);
+    assert!(ended.stderr.contains("sed -u"), "{}", ended.stderr);
 }
 
 #[test]
 fn progress_is_a_plain_line_where_there_is_no_terminal() {
-    let ended = forkpool(["--progress", "plain", "--protocol", "lines", "--", "sh", "-c", "sleep 11; cat"]);
-    let ended = ended.stdin("1\n").end().check_status(0);
-    assert!(ended.stderr.contains("forkpool: 0 done, "), "{}", ended.stderr);
+    let folder = tempfile::tempdir().unwrap();
+    let worker = "until [ -e go ]; do sleep 0.02; done; cat";
+    let run = forkpool(["--progress", "plain", "--protocol", "lines", "--", "sh", "-c", worker]);
+    let mut running = run.current_dir(folder.path()).stdin("1\n").start();
+    running.wait_until_it_says("forkpool: 0 done, ");
+    fs::write(folder.path().join("go"), "").unwrap();
+    running.end().check_status(0);
 }
 
 #[test]

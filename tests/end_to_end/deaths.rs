@@ -145,7 +145,7 @@ fn jobs_in_an_input_that_is_closed_go_to_another_worker_without_any_time_limit()
 
 #[test]
 fn a_job_that_no_worker_reads_does_not_go_round_for_ever() {
-    let ended = chaotic("-j 2 --grace 100ms -- --ready --close-stdin").stdin("7\n8\n").end().check_status(1);
+    let ended = chaotic("-j 8 --grace 100ms -- --ready --close-stdin").stdin("7\n8\n").end().check_status(1);
     assert_eq!(ended.statuses(), ["died", "died"]);
     assert!(ended.text().contains("as did 8 before it"), "{}", ended.text());
 }

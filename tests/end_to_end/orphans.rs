@@ -2,9 +2,9 @@
 
 use std::fs;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::support::{chaotic, kill, lines, wait_until_there};
+use crate::support::{chaotic, kill, lines, side_by_side, wait_until_there};
 
 #[test]
 fn kill_9_of_forkpool_leaves_no_worker() {
@@ -45,7 +45,7 @@ fn a_grandchild_goes_with_a_worker_that_dies_or_is_recycled() {
 
 #[test]
 fn a_daemon_that_left_the_group_holds_up_neither_a_job_nor_the_end() {
-    for step in ["answer", "exit", "crash", "hang"] {
+    side_by_side(["answer", "exit", "crash", "hang"], |step| {
         let folder = tempfile::tempdir().unwrap();
         let pid = folder.path().join("pid");
         let jobs = [json!({"do": ["daemon", step], "pid": pid}), json!(7)];
@@ -60,14 +60,15 @@ fn a_daemon_that_left_the_group_holds_up_neither_a_job_nor_the_end() {
         // It is out of reach, and alive: it has not been waited for.
         let daemon = fs::read_to_string(pid).unwrap();
         assert!(running.processes().contains(&daemon.parse().unwrap()));
-    }
+    });
 }
 
 #[test]
 fn the_dead_are_buried_as_they_fall() {
     let folder = tempfile::tempdir().unwrap();
     let there = folder.path().join("there");
-    let mut jobs = vec![json!({"do": "crash"}); 10];
+    // With an answer between two deaths, the next worker is started at once.
+    let mut jobs: Vec<Value> = [json!({"do": "crash"}), json!(7)].into_iter().cycle().take(20).collect();
     jobs.push(json!({"do": ["touch", "wait"], "touch": there, "wait": folder.path().join("go")}));
     let running = chaotic("-j 1 -- --ready").stdin(lines(&jobs)).start();
     wait_until_there(&there);

@@ -5,7 +5,7 @@ use std::fs;
 
 use serde_json::json;
 
-use crate::support::{Ended, chaotic, forkpool, lines};
+use crate::support::{Ended, chaotic, forkpool, lines, side_by_side};
 
 /// How many jobs each process has answered with its environment.
 fn jobs_by_process(ended: &Ended) -> HashMap<u64, usize> {
@@ -53,7 +53,7 @@ fn a_worker_that_has_grown_is_replaced_between_jobs() {
 
 #[test]
 fn a_worker_that_is_old_is_replaced_between_jobs() {
-    let jobs = vec![json!({"do": ["slow", "env"], "n": 100}); 40];
+    let jobs = vec![json!({"do": ["slow", "env"], "n": 100}); 20];
     let ended = chaotic("-j 2 --recycle-age 500ms --meta").stdin(lines(&jobs)).end().check_status(0);
     assert!(jobs_by_process(&ended).len() > 2, "{}", ended.stderr);
     assert!(ended.records().iter().all(|record| record["attempts"] == 1));
@@ -73,7 +73,7 @@ fn a_worker_may_ask_to_be_replaced() {
 
 #[test]
 fn a_recycled_worker_that_does_not_leave_is_ended() {
-    let jobs = vec![json!({"do": ["stubborn", "answer", "hang"]}); 3];
+    let jobs = vec![json!({"do": ["stubborn", "answer", "hang"]}); 2];
     let ended = chaotic("-j 1 --recycle-jobs 1 --grace 100ms --meta").stdin(lines(&jobs)).end().check_status(0);
     assert!(ended.records().iter().all(|record| record["attempts"] == 1));
 }
@@ -85,7 +85,7 @@ const HOPELESS: &str = "echo start >> starts; echo 'no cat in this house' >&2; e
 
 #[test]
 fn workers_that_never_start_end_the_run_with_their_own_words() {
-    for workers in [1, 4] {
+    side_by_side([1, 4], |workers| {
         let folder = tempfile::tempdir().unwrap();
         let run = forkpool(["-j", &workers.to_string(), "--", "sh", "-c", HOPELESS]).current_dir(folder.path());
         let ended = run.stdin("7\n".repeat(2000)).end().check_status(3);
@@ -98,7 +98,7 @@ fn workers_that_never_start_end_the_run_with_their_own_words() {
         assert!(statuses.iter().all(|status| status == "not_run" || status == "died"), "{statuses:?}");
         // Nobody has read a job, so nobody is charged.
         assert_eq!(ended.statuses().iter().filter(|status| *status == "died").count(), 0, "{}", ended.text());
-    }
+    });
 }
 
 #[test]

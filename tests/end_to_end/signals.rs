@@ -12,6 +12,9 @@ use serde_json::{Value, json};
 
 use crate::support::{Ended, HANG, Running, chaos, chaotic, kill, lines, shell, wait_for, wait_until_there};
 
+/// What is said once the first signal has been handled, so that another one is the second.
+const AGAIN: &str = "(again to kill them)";
+
 /// Starts a run whose first job says that it runs, then does this; other jobs follow it, without an end of
 /// the input, so that only a signal ends the run.
 fn start(words: &str, steps: Value, folder: &Path) -> (Running, std::process::ChildStdin) {
@@ -73,22 +76,14 @@ fn what_does_not_finish_within_the_grace_is_killed_and_recorded() {
 fn a_second_signal_kills_at_once_whatever_the_grace() {
     for (signal, status) in [(SIGINT, 130), (SIGTERM, 143), (SIGHUP, 129)] {
         let folder = tempfile::tempdir().unwrap();
-        let (running, _stdin) = start("-j 1 --grace 1h", json!(["stubborn", "orphan", "touch", "hang"]), folder.path());
-        let own = running.id();
-        kill(own, signal);
-        wait_for(HANG, || second_signal_is_needed(own, signal)).expect("it takes the second signal");
+        let steps = json!(["stubborn", "orphan", "touch", "hang"]);
+        let (mut running, _stdin) = start("-j 1 --grace 1h", steps, folder.path());
+        kill(running.id(), signal);
+        running.wait_until_it_says(AGAIN);
+        kill(running.id(), signal);
         let ended = running.end().check_status(status);
         assert_eq!(ended.statuses(), ["died", "not_run", "not_run", "not_run"]);
     }
-}
-
-/// Sends the signal again until the process is on its way out: two that come together may count as one.
-fn second_signal_is_needed(own: i32, signal: i32) -> Option<()> {
-    std::thread::sleep(Duration::from_millis(100));
-    kill(own, signal);
-    let stat = fs::read_to_string(format!("/proc/{own}/stat")).unwrap_or_default();
-    let alive = stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']));
-    (!alive).then_some(())
 }
 
 #[test]
@@ -108,23 +103,15 @@ fn an_idle_run_ends_at_a_signal() {
 fn nothing_is_retried_once_the_run_is_being_stopped() {
     let folder = tempfile::tempdir().unwrap();
     let words = "-j 1 --grace 60s --retries 5 --retry-delay 0 --meta -- --ready";
-    let (running, _stdin) = start(words, json!(["touch", "asked", "crash"]), folder.path());
+    let (mut running, _stdin) = start(words, json!(["touch", "asked", "crash"]), folder.path());
     let own = running.id();
     let worker = running.processes().into_iter().find(|&id| id != own).expect("a worker runs");
     kill(own, SIGINT);
     // The worker fails by itself after the signal has been seen: it is asked by hand here.
-    wait_for(HANG, || own_stderr_says_so(own)).expect("the signal is handled");
+    running.wait_until_it_says(AGAIN);
     kill(worker, SIGTERM);
     let ended = running.end().check_status(130);
     assert_eq!((ended.statuses()[0].as_str(), &ended.records()[0]["attempts"]), ("died", &1.into()));
-}
-
-/// A handled signal is no longer pending; the handlers' threads need a moment more.
-fn own_stderr_says_so(own: i32) -> Option<()> {
-    let status = fs::read_to_string(format!("/proc/{own}/status")).ok()?;
-    let pending = status.lines().find_map(|line| line.strip_prefix("ShdPnd:"))?.trim().to_owned();
-    std::thread::sleep(Duration::from_millis(300));
-    pending.bytes().all(|byte| byte == b'0').then_some(())
 }
 
 #[test]
@@ -202,7 +189,7 @@ fn ctrl_z_stops_the_workers_too_and_costs_no_job_its_time() {
     let folder = tempfile::tempdir().unwrap();
     let there = folder.path().join("there");
     let job = json!({"do": ["touch", "wait"], "touch": there, "wait": folder.path().join("go")});
-    let mut run = chaotic("-j 1 --timeout 4s --meta -- --ready").stdin(lines(&[job, json!(2)]));
+    let mut run = chaotic("-j 1 --timeout 2s --meta -- --ready").stdin(lines(&[job, json!(2)]));
     // A group of its own: in an orphaned one, SIGTSTP does nothing.
     run.command().process_group(0);
     let running = run.start();
@@ -212,7 +199,7 @@ fn ctrl_z_stops_the_workers_too_and_costs_no_job_its_time() {
     kill(running.id(), SIGTSTP);
     wait_for(HANG, || (states(&all) == "TT").then_some(())).expect("all are stopped");
     // Longer than the time limit.
-    std::thread::sleep(Duration::from_secs(5));
+    std::thread::sleep(Duration::from_millis(2500));
     fs::write(folder.path().join("go"), "").unwrap();
     kill(running.id(), SIGCONT);
     let ended = running.end().check_status(0);
@@ -303,9 +290,9 @@ fn a_reader_that_does_not_read_delays_no_timeout() {
 fn a_second_signal_ends_the_run_although_a_write_is_stuck() {
     let folder = tempfile::tempdir().unwrap();
     let (mut running, _) = start_stuck("-j 1 --grace 1h -- --ready", folder.path());
-    let own = running.id();
-    kill(own, SIGINT);
-    wait_for(HANG, || second_signal_is_needed(own, SIGINT)).expect("it ends");
+    kill(running.id(), SIGINT);
+    running.wait_until_it_says(AGAIN);
+    kill(running.id(), SIGINT);
     let status = running.child().wait().unwrap();
     assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(SIGINT));
     wait_for(HANG, || running.processes().is_empty().then_some(())).expect("no process is left");

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde_json::json;
 
-use crate::support::{Ended, chaos, chaotic, records, shell};
+use crate::support::{Ended, chaos, chaotic, records, shell, side_by_side};
 
 /// Runs a script in a folder with `jobs`, 100 of them, where WORKER stands for the hostile worker.
 #[track_caller]
@@ -19,8 +19,8 @@ fn run(script: &str, folder: &Path) -> Ended {
 
 #[test]
 fn too_few_descriptors_mean_fewer_workers_or_a_clear_end() {
-    let folder = tempfile::tempdir().unwrap();
-    for limit in [12, 16, 20, 24, 28, 32, 40, 48, 64] {
+    side_by_side([12, 16, 20, 24, 28, 32, 40, 48, 64], |limit| {
+        let folder = tempfile::tempdir().unwrap();
         let ended = run(&format!("ulimit -n {limit}; forkpool -j 8 -i jobs -- WORKER"), folder.path());
         match ended.status {
             0 => assert_eq!(ended.statuses(), ["ok"; 100]),
@@ -31,7 +31,7 @@ fn too_few_descriptors_mean_fewer_workers_or_a_clear_end() {
             }
             other => panic!("ulimit -n {limit}: exit status {other}: {}", ended.stderr),
         }
-    }
+    });
 }
 
 #[test]

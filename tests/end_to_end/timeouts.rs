@@ -1,6 +1,6 @@
 //! Time limits: whose clock runs when, and how a worker that exceeds one is brought to its end.
 
-use crate::support::{chaotic, forkpool};
+use crate::support::{chaotic, forkpool, side_by_side};
 
 #[test]
 fn a_job_that_hangs_ends_as_timeout_and_the_next_has_a_new_worker() {
@@ -40,7 +40,8 @@ fn a_timeout_ends_the_whole_group() {
 
 #[test]
 fn an_answer_after_the_time_limit_is_nobodys() {
-    let ended = chaotic("-j 1 --timeout 1s -- --ready").stdin("{\"do\":\"asked\"}\n7\n8\n").end().check_status(1);
+    let ended = chaotic("-j 1 --timeout 1s --grace 1s -- --ready").stdin("{\"do\":\"asked\"}\n7\n8\n").end();
+    let ended = ended.check_status(1);
     assert_eq!(ended.statuses(), ["timeout", "ok", "ok"]);
     assert_eq!((&ended.records()[1]["data"], &ended.records()[2]["data"]), (&7.into(), &8.into()));
 }
@@ -57,20 +58,26 @@ fn a_job_may_bring_its_own_time_limit() {
         r#"{"limit":-1}"#,
         r#"{"limit":null}"#,
     ];
-    let ended = chaotic("-j 8 --timeout 60s --timeout-field limit -- --ready").stdin(jobs.join("\n")).end();
-    let expected = ["timeout", "ok", "ok", "bad_input", "ok", "bad_input", "bad_input", "ok"];
-    assert_eq!(ended.check_status(1).statuses(), expected);
-    let ended = chaotic("-j 1 --timeout 1s --timeout-field limit -- --ready").stdin(jobs[1]).end();
-    assert_eq!(ended.check_status(0).statuses(), ["ok"], "the job's own limit holds, not the general one");
+    let all = (60, 1, jobs.join("\n"), &["timeout", "ok", "ok", "bad_input", "ok", "bad_input", "bad_input", "ok"][..]);
+    // The job's own limit holds, not the general one.
+    let longer = (1, 0, jobs[1].to_owned(), &["ok"][..]);
+    side_by_side([all, longer], |(timeout, status, jobs, expected)| {
+        let words = format!("-j 8 --timeout {timeout}s --timeout-field limit -- --ready");
+        assert_eq!(chaotic(&words).stdin(jobs).end().check_status(status).statuses(), expected);
+    });
 }
 
 #[test]
 fn time_to_load_is_not_the_first_jobs_time() {
-    let run = |words: &str| chaotic(words).stdin("7\n8\n").end();
-    run("-j 1 --timeout 1s -- --slow-start 3000").check_status(0);
-    run("-j 1 --timeout 1s -- --slow-start 3000 --ready").check_status(0);
-    let ended = run("-j 1 --timeout 1s --start-timeout 1s -- --slow-start 600000").check_status(1);
-    assert_eq!(ended.statuses(), ["timeout", "timeout"]);
+    let cases = [
+        ("--timeout 1s -- --slow-start 2000", 0, "ok"),
+        ("--timeout 1s -- --slow-start 2000 --ready", 0, "ok"),
+        ("--timeout 100ms --start-timeout 100ms -- --slow-start 600000", 1, "timeout"),
+    ];
+    side_by_side(cases, |(words, status, expected)| {
+        let ended = chaotic(&format!("-j 1 {words}")).stdin("7\n8\n").end().check_status(status);
+        assert_eq!(ended.statuses(), [expected; 2], "{words}: {}", ended.stderr);
+    });
 }
 
 #[test]
@@ -82,7 +89,7 @@ fn the_first_jobs_clock_starts_at_ready() {
 
 #[test]
 fn the_clock_of_a_queued_job_starts_when_its_turn_comes() {
-    let jobs = "{\"do\":\"slow\",\"n\":4000}\n{\"limit\":2}\n{\"limit\":2}\n";
+    let jobs = "{\"do\":\"slow\",\"n\":2000}\n{\"limit\":1}\n{\"limit\":1}\n";
     let ended = chaotic("-j 1 --depth 3 --timeout 60s --timeout-field limit -- --ready").stdin(jobs).end();
     assert_eq!(ended.check_status(0).statuses(), ["ok", "ok", "ok"]);
 }
@@ -110,13 +117,13 @@ fn with_concurrency_every_running_job_has_its_clock() {
 
 #[test]
 fn what_a_worker_dumps_before_it_is_ended_is_in_the_record() {
-    for signal in ["USR1", "QUIT"] {
+    side_by_side(["USR1", "QUIT"], |signal| {
         let words = format!("-j 1 --timeout 1s --dump {signal} -- --ready --dump");
         let ended = chaotic(&words).stdin("{\"do\":\"hang\"}\n7\n").end().check_status(1);
         assert_eq!(ended.statuses(), ["timeout", "ok"]);
         let dump = ended.records()[0]["error"]["dump"].as_str().unwrap_or_default().to_owned();
         assert!(dump.contains("stack of chaos:\n  at job 1: hang"), "{}", ended.text());
-    }
+    });
 }
 
 #[test]
@@ -136,13 +143,15 @@ fn a_retried_timeout_keeps_its_dump() {
 
 #[test]
 fn a_worker_that_buffers_its_output_is_told_from_one_that_hangs() {
-    let words = "-j 1 --timeout 1s --start-timeout 100ms -- --buffered";
-    let ended = chaotic(words).stdin("7\n").end().check_status(1);
-    let hint = ended.records()[0]["error"]["hint"].as_str().unwrap_or_default().to_owned();
-    assert!(hint.contains("flush"), "{}", ended.text());
-    let words = "-j 1 --timeout 1s --start-timeout 100ms";
-    let ended = chaotic(words).stdin("{\"do\":\"hang\"}\n").end().check_status(1);
-    assert!(ended.records()[0]["error"]["hint"].is_null(), "{}", ended.text());
+    side_by_side([("7\n", "--buffered", true), ("{\"do\":\"hang\"}\n", "", false)], |(job, option, buffers)| {
+        let words = format!("-j 1 --timeout 1s --start-timeout 100ms -- {option}");
+        let ended = chaotic(&words).stdin(job).end().check_status(1);
+        let hint = &ended.records()[0]["error"]["hint"];
+        match buffers {
+            true => assert!(hint.as_str().is_some_and(|hint| hint.contains("flush")), "{}", ended.text()),
+            false => assert!(hint.is_null(), "{}", ended.text()),
+        }
+    });
 }
 
 #[test]

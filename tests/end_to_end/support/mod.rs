@@ -4,7 +4,7 @@ pub mod console;
 
 use std::ffi::OsStr;
 use std::fs;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -107,7 +107,7 @@ impl Run {
             // The run may end before it has read all of its input.
             thread::spawn(move || drop(stdin.write_all(&input)));
         }
-        Running { child: Some(child), mark: self.mark }
+        Running { child: Some(child), mark: self.mark, said: Vec::new() }
     }
 
     /// Runs it to its end. Panics if it hangs, or leaves a process behind.
@@ -120,6 +120,8 @@ impl Run {
 pub struct Running {
     child: Option<Child>,
     mark: String,
+    /// What has been read of its stderr so far.
+    said: Vec<u8>,
 }
 
 impl Running {
@@ -134,6 +136,22 @@ impl Running {
     /// The processes of this run that are alive, forkpool included.
     pub fn processes(&self) -> Vec<i32> {
         marked(&self.mark)
+    }
+
+    /// Waits until these words are on its stderr.
+    #[track_caller]
+    pub fn wait_until_it_says(&mut self, words: &str) {
+        let mut stderr = self.child().stderr.take().expect("it is piped");
+        // A read that blocked would hang for as long as the run is silent.
+        rustix::io::ioctl_fionbio(&stderr, true).expect("a pipe can be read without blocking");
+        let said = wait_for(HANG, || {
+            // An error says that there is nothing more for now; what came before it is kept.
+            let is_over = stderr.read_to_end(&mut self.said).is_ok();
+            let said = String::from_utf8_lossy(&self.said).contains(words);
+            (said || is_over).then_some(said)
+        });
+        self.child().stderr = Some(stderr);
+        assert_eq!(said, Some(true), "{words} is never said: {}", String::from_utf8_lossy(&self.said));
     }
 
     /// Waits for the end and for every process of the run to be gone.
@@ -157,7 +175,9 @@ impl Running {
             let output = receiver.recv().expect("the thread sends").expect("a process can be waited for");
             panic!("it hangs: {left:?}\n{}", String::from_utf8_lossy(&output.stderr));
         };
-        Ended::new(output.expect("a process can be waited for"))
+        let mut output = output.expect("a process can be waited for");
+        output.stderr.splice(..0, self.said.drain(..));
+        Ended::new(output)
     }
 }
 
@@ -264,6 +284,13 @@ pub fn installed(program: &str) -> bool {
     assert!(!console::all_must_run(), "{program} is not installed");
     console::skip(&format!("{program} is not installed"));
     false
+}
+
+/// Checks all cases at once, for those that mostly wait.
+pub fn side_by_side<T: Send>(cases: impl IntoIterator<Item = T>, check: impl Fn(T) + Sync) {
+    let check = &check;
+    // A case that panics has said why; the scope panics then.
+    thread::scope(|scope| cases.into_iter().for_each(|case| drop(scope.spawn(move || check(case)))));
 }
 
 /// Asks every few milliseconds until there is an answer, or time is up.
