@@ -12,9 +12,9 @@ use bytes::Bytes;
 use rustix::event::{PollFd, PollFlags, Timespec};
 
 use crate::cli::Settings;
+use crate::pool::exited::How;
+use crate::pool::fatal_error;
 use crate::pool::process::{self, Process};
-use crate::pool::session::How;
-use crate::pool::{explain_exit, fatal_error};
 use crate::protocol::{Body, Protocol};
 use crate::report::Reporter;
 use crate::report::counters::Counters;
@@ -291,7 +291,7 @@ impl Check<'_> {
 
     fn how_it_ended(&self) -> String {
         match self.worker.as_ref().and_then(|worker| worker.exited) {
-            Some(how) => format!("it {}", explain_exit(how)),
+            Some(how) => format!("it {}", how),
             None => "it closed its output".to_owned(),
         }
     }

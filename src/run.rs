@@ -14,9 +14,9 @@ use rustix::fs::Stat;
 
 use crate::cli::Settings;
 use crate::collect::{self, Collected, Collector, Output, Outputs, Rejects, Reorder};
-use crate::journal::{self, Journal};
+use crate::journal::{self, Journal, Recall};
+use crate::pool::dispatch::Dispatch;
 use crate::pool::process;
-use crate::pool::queue::Queue;
 use crate::pool::{self, Pool, Shared};
 use crate::report::Reporter;
 use crate::report::counters::Counters;
@@ -24,6 +24,7 @@ use crate::report::settings::Verbosity;
 use crate::report::summary::Summary;
 use crate::signal;
 use crate::source::{self, Context, Feed, Source};
+use crate::sys::clock::Clock;
 use crate::words::cancel::{Cancel, Level, Reason};
 use crate::words::error::{Error, Result, reason};
 use crate::words::exit::Exit;
@@ -63,18 +64,22 @@ pub fn run(settings: Settings) -> Result<Exit> {
     }
 
     let (messages, received) = crossbeam_channel::unbounded();
-    // Permits bound what is in it; a few pieces more than the slots can take at once are enough.
-    let (jobs, fresh) = crossbeam_channel::bounded(settings.pool.window.min(4096));
+    // Each piece is announced to the dispatcher, which takes it at once.
+    let (jobs, fresh) = crossbeam_channel::bounded(1);
+    let clock = Clock::start().map_err(|error| Error::pool(format!("cannot start a thread: {}", reason(&error))))?;
     let shared = Shared {
         cancel: Arc::clone(&cancel),
+        clock: clock.clone(),
         outcomes: messages.clone(),
         reporter: reporter.clone(),
         counters: Arc::clone(&counters),
     };
-    let pool_settings = Arc::new(settings.pool.clone());
-    let pool = Pool::start(Arc::clone(&pool_settings), fresh, &shared)?;
-    let queue = Arc::clone(&pool.queue);
-    signal::install(Arc::clone(&cancel), hooks(&queue), reporter.clone(), settings.pool.grace)?;
+    let has_worked = recall.as_ref().is_some_and(Recall::has_answers);
+    let pool = Pool::new(Arc::new(settings.pool.clone()), fresh, has_worked)?;
+    let dispatch = Arc::clone(&pool.dispatch);
+    signal::install(Arc::clone(&cancel), hooks(&dispatch, &clock), reporter.clone(), settings.pool.grace)?;
+    pool.obey(&shared);
+    let workers = pool.start(&shared)?;
     watch_stdout(&settings, &cancel);
     if settings.input.files.iter().any(|file| file.path.is_none()) && std::io::stdin().is_terminal() {
         reporter.notice("reading jobs from the terminal; Ctrl-D ends them".to_owned());
@@ -94,7 +99,9 @@ pub fn run(settings: Settings) -> Result<Exit> {
     let feed = Feed {
         jobs,
         messages: messages.clone(),
-        queue: Arc::clone(&queue),
+        dispatch: Arc::clone(&dispatch),
+        room: pool.source_bell.clone(),
+        clock: clock.clone(),
         cancel: Arc::clone(&cancel),
         bell: context.bell.clone(),
         counters: Arc::clone(&counters),
@@ -111,7 +118,8 @@ pub fn run(settings: Settings) -> Result<Exit> {
         outputs,
         journal: writer,
         messages: received,
-        queue: Arc::clone(&queue),
+        dispatch: Arc::clone(&dispatch),
+        clock,
         cancel: Arc::clone(&cancel),
         counters: Arc::clone(&counters),
         reporter: reporter.clone(),
@@ -119,25 +127,25 @@ pub fn run(settings: Settings) -> Result<Exit> {
     };
     let collected = collector.run();
     let exit = exit_of(&cancel, &collected);
-    queue.finish();
-    pool.join();
+    dispatch.finish();
+    workers.join();
     conclude(&settings, &cancel, &counters, &collected, reporter, start, exit)
 }
 
 /// What Ctrl-Z and a child's stop mean to the pool.
-fn hooks(queue: &Arc<Queue>) -> signal::Hooks {
-    let set_paused = |paused| {
-        let queue = Arc::clone(queue);
-        move || {
-            queue.paused.store(paused, Ordering::Release);
-            queue.ring_all();
-        }
-    };
-    let children = Arc::clone(queue);
+fn hooks(dispatch: &Arc<Dispatch>, clock: &Clock) -> signal::Hooks {
+    let (pausing, resuming, children) = (Arc::clone(dispatch), Arc::clone(dispatch), Arc::clone(dispatch));
+    let (stopping, going) = (clock.clone(), clock.clone());
     signal::Hooks {
-        pause: Box::new(set_paused(true)),
-        resume: Box::new(set_paused(false)),
-        on_child: Box::new(move || children.ring_all()),
+        pause: Box::new(move || {
+            stopping.stop();
+            pausing.pause();
+        }),
+        resume: Box::new(move || {
+            going.go();
+            resuming.resume();
+        }),
+        on_child: Box::new(move || children.rouse()),
     }
 }
 

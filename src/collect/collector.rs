@@ -17,9 +17,10 @@ use super::sink::Sink;
 use crate::collect::settings::Order;
 use crate::collect::stop_policy::StopPolicy;
 use crate::journal;
-use crate::pool::queue::Queue;
+use crate::pool::dispatch::Dispatch;
 use crate::report::Reporter;
 use crate::report::counters::Counters;
+use crate::sys::clock::Clock;
 use crate::words::cancel::{Cancel, Level, Reason};
 use crate::words::error::{Error, reason};
 use crate::words::exit::Exit;
@@ -42,7 +43,8 @@ pub struct Collector {
     pub outputs: Outputs,
     pub journal: Option<journal::Writer>,
     pub messages: Receiver<Message>,
-    pub queue: Arc<Queue>,
+    pub dispatch: Arc<Dispatch>,
+    pub clock: Clock,
     pub cancel: Arc<Cancel>,
     pub counters: Arc<Counters>,
     pub reporter: Reporter,
@@ -159,8 +161,7 @@ impl Run {
     }
 
     fn take(&mut self, outcomes: Vec<Outcome>, origin: Origin) {
-        self.collector.queue.permits.return_jobs(outcomes.len());
-        let bytes = outcomes.iter().map(Outcome::size).sum();
+        let (jobs, bytes) = (outcomes.len(), outcomes.iter().map(Outcome::size).sum());
         if origin == Origin::Journal {
             self.collector.counters.resumed.fetch_add(outcomes.len() as u64, Ordering::Relaxed);
         }
@@ -182,10 +183,8 @@ impl Run {
             self.write_ready();
         }
         // Only now, since a write may have been waiting for its reader all the time.
-        match origin {
-            Origin::ThisRun => self.collector.queue.received(bytes),
-            Origin::Journal => self.collector.queue.permits.return_bytes(bytes),
-        }
+        let waiting = self.collector.outputs.reorder.bytes();
+        self.collector.dispatch.received(jobs, bytes, waiting, self.collector.clock.now());
         let counters = &self.collector.counters;
         counters.waiting.store(self.collector.outputs.reorder.waiting(), Ordering::Relaxed);
         counters.waiting_for.store(self.collector.outputs.reorder.next(), Ordering::Relaxed);

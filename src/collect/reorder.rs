@@ -47,6 +47,11 @@ impl Reorder {
         self.waiting.len() as u64 + self.spill.len()
     }
 
+    /// Bytes of memory that those take which are not on disk, about.
+    pub fn bytes(&self) -> usize {
+        self.buffer.len() + self.waiting.len() * INDEX_ENTRY
+    }
+
     pub fn push(&mut self, outcome: &Outcome) -> io::Result<()> {
         let start = self.buffer.len();
         encode(outcome, &mut self.buffer);

@@ -69,6 +69,12 @@ impl Index {
         self.starts.resize(parts + 1, self.places.len());
     }
 
+    /// Whether some job was answered, well or with an error.
+    pub fn has_answers(&self) -> bool {
+        let is_answer = |place: &Place| matches!(Status::ALL[(place.at & 7) as usize], Status::Ok | Status::Error);
+        self.places.iter().any(is_answer)
+    }
+
     /// How the job ended and where its line stands.
     pub fn find(&self, key: JobKey) -> Option<(Status, u64)> {
         let wanted = Place::new(key, Status::Ok, 0);

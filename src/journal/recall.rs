@@ -51,6 +51,11 @@ impl Recall {
         Recall { field, mode, occurrences: Occurrences::default(), index, seal, lines }
     }
 
+    /// Whether the journal has an answer of a worker, so that the worker's program is known to work.
+    pub fn has_answers(&self) -> bool {
+        self.index.has_answers()
+    }
+
     /// The key of the input's next job. Must be called once for each job, in the input's order.
     pub fn next_key(&mut self, data: &[u8]) -> JobKey {
         let digest = digest(data, self.field.as_deref());

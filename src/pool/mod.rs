@@ -1,15 +1,23 @@
 //! The pool: a fixed set of slots, each with a thread that keeps one worker.
 //!
-//! This file starts and ends them. The rest, in reading order: `queue` is where jobs wait, `slot` is the poll
-//! loop around one process, `session` decides everything that is to be decided about it.
+//! This file starts and ends them. The rest, in reading order: `dispatch` is what the slots share, `slot` is the
+//! poll loop of one of them, `seat` what it does in one round, `session` decides everything that is to be decided
+//! about its worker, and `process` is that worker for the system. `simulation` runs all of this but the processes.
 
+pub mod delivery;
+pub mod dispatch;
+pub mod exited;
+mod fatal;
+mod listener;
+mod machine;
 mod memory_events;
-pub mod permits;
 pub mod policies;
 pub mod process;
-pub mod queue;
-pub mod session;
+mod seat;
+mod session;
 pub mod settings;
+#[cfg(test)]
+mod simulation;
 mod slot;
 
 use std::sync::Arc;
@@ -17,65 +25,119 @@ use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender};
 
-use crate::pool::settings::PoolSettings;
 use crate::report::Reporter;
 use crate::report::counters::Counters;
-use crate::words::cancel::Cancel;
+use crate::sys::bell::Bell;
+use crate::sys::clock::Clock;
+use crate::words::cancel::{Cancel, Level};
 use crate::words::error::{Error, HIGHER_LIMIT, Result, reason};
 use crate::words::job::Job;
 use crate::words::message::Message;
-use permits::Permits;
-use queue::Queue;
+use dispatch::{Dispatch, Limits, Wakes};
+use listener::Listener;
+use machine::Machine;
+use seat::Seat;
+use settings::PoolSettings;
 use slot::Slot;
 
-pub use session::explain_exit;
+pub use fatal::fatal_error;
+pub use seat::account;
 
+/// A pool that is set up; `start` starts its workers.
 pub struct Pool {
-    pub queue: Arc<Queue>,
-    threads: Vec<JoinHandle<()>>,
+    pub dispatch: Arc<Dispatch>,
+    /// Rung when the source may read on.
+    pub source_bell: Bell,
+    settings: Arc<PoolSettings>,
+    bells: Arc<Vec<Bell>>,
 }
 
 /// What the slots share with the rest of the run.
+#[derive(Clone)]
 pub struct Shared {
     pub cancel: Arc<Cancel>,
+    pub clock: Clock,
     pub outcomes: Sender<Message>,
     pub reporter: Reporter,
     pub counters: Arc<Counters>,
 }
 
+/// The slots of a pool at work.
+pub struct Workers {
+    threads: Vec<JoinHandle<()>>,
+}
+
 impl Pool {
-    /// Starts all workers, at once.
-    pub fn start(settings: Arc<PoolSettings>, jobs: Receiver<Vec<Job>>, shared: &Shared) -> Result<Pool> {
-        let starved = |error: std::io::Error| {
-            Error::pool(format!("cannot set up {} workers: {}", settings.workers, reason(&error))).hint(HIGHER_LIMIT)
-        };
-        let ahead = settings.ahead();
+    /// Opens all that the slots need for themselves; no worker is started. Fresh jobs will come through `fresh`.
+    /// `has_worked` says that the workers' program is known to answer jobs.
+    pub fn new(settings: Arc<PoolSettings>, fresh: Receiver<Vec<Job>>, has_worked: bool) -> Result<Pool> {
         let workers = settings.workers;
-        let permits = Permits::new(settings.window, settings.memory, workers * ahead, workers).map_err(starved)?;
-        let mut bells = Vec::with_capacity(settings.workers);
-        for _ in 0..settings.workers {
-            bells.push(shared.cancel.bell()?);
-        }
-        let queue = Arc::new(Queue::new(jobs, permits, bells.clone(), settings.memory / BACKLOG_SHARE));
-        let mut threads = Vec::with_capacity(settings.workers);
-        for (number, bell) in (0_u32..).zip(bells) {
-            let slot = Slot {
-                number,
-                settings: Arc::clone(&settings),
-                queue: Arc::clone(&queue),
-                cancel: Arc::clone(&shared.cancel),
-                bell,
+        let starved = |error: std::io::Error| {
+            Error::refused(format!("cannot set up {workers} workers: {}", reason(&error))).hint(HIGHER_LIMIT)
+        };
+        let bells: Vec<Bell> = (0..workers).map(|_| Bell::new()).collect::<std::io::Result<_>>().map_err(starved)?;
+        let (bells, source_bell) = (Arc::new(bells), Bell::new().map_err(starved)?);
+        let ring = {
+            let (bells, source_bell) = (Arc::clone(&bells), source_bell.clone());
+            move |wakes: &Wakes| {
+                wakes.slots.iter().for_each(|&slot| bells[slot as usize].ring());
+                if wakes.source {
+                    source_bell.ring();
+                }
+            }
+        };
+        let limits =
+            Limits { window: settings.window, memory: settings.memory, queued: workers * settings.ahead(), workers };
+        let dispatch = Arc::new(Dispatch::new(limits, has_worked, fresh, ring));
+        Ok(Pool { dispatch, source_bell, settings, bells })
+    }
+
+    /// From now on a stop of the run ends the jobs that wait, and is obeyed by the slots.
+    pub fn obey(&self, shared: &Shared) {
+        let (dispatch, outcomes, keep_jobs) =
+            (Arc::clone(&self.dispatch), shared.outcomes.clone(), self.settings.keep_jobs);
+        shared.cancel.tell(move |level, why| {
+            if level >= Level::Drain {
+                // A record has room for what it was, not for a whole stack trace; that is told once.
+                let why = why.lines().next().unwrap_or_default();
+                let waiting = dispatch.stop(level, why);
+                let mut unrun: Vec<_> = waiting.into_iter().map(|delivery| delivery.not_run(why)).collect();
+                account(&dispatch, &mut unrun, keep_jobs);
+                // The collector is gone only when the run has ended.
+                let _ = outcomes.send(Message::Outcomes(unrun));
+            }
+        });
+    }
+
+    /// Starts all workers, at once.
+    pub fn start(&self, shared: &Shared) -> Result<Workers> {
+        let mut threads = Vec::with_capacity(self.settings.workers);
+        for (number, bell) in (0_u32..).zip(self.bells.iter()) {
+            let listener = Listener {
+                slot: number,
                 outcomes: shared.outcomes.clone(),
+                cancel: Arc::clone(&shared.cancel),
                 reporter: shared.reporter.clone(),
                 counters: Arc::clone(&shared.counters),
             };
+            let machine = Machine::new(number, Arc::clone(&self.settings));
+            let seed = u64::from(number) ^ (u64::from(std::process::id()) << 32);
+            let now = shared.clock.now();
+            let (settings, dispatch) = (Arc::clone(&self.settings), Arc::clone(&self.dispatch));
+            let seat = Seat::new(number, settings, dispatch, machine, listener, seed, now);
+            let slot = Slot::new(seat, bell.clone(), shared.clock.clone(), shared.reporter.clone());
             let thread = guarded(format!("w{number}"), shared.outcomes.clone(), move || slot.run());
-            threads.push(thread.map_err(starved)?);
+            threads.push(thread.map_err(|error| {
+                let words = format!("cannot start {} workers: {}", self.settings.workers, reason(&error));
+                Error::pool(words).hint(HIGHER_LIMIT)
+            })?);
         }
-        Ok(Pool { queue, threads })
+        Ok(Workers { threads })
     }
+}
 
-    /// Waits until every worker is gone. `queue.finish()` must have been called.
+impl Workers {
+    /// Waits until every worker is gone. `Dispatch::finish` must have been called.
     pub fn join(self) {
         for thread in self.threads {
             // A panic has been reported by its guard.
@@ -106,33 +168,5 @@ pub fn guarded(
     })
 }
 
-/// Of `--memory`, for results that the collector has not come to: the most is for those that wait in order.
-const BACKLOG_SHARE: usize = 4;
-
 /// The threads' own frames are small, and there may be thousands of them.
 const STACK: usize = 512 * 1024;
-
-/// The error that a supplied worker sends when it cannot load its handler.
-pub fn fatal_error(json: &[u8]) -> Error {
-    #[derive(serde::Deserialize)]
-    struct Fatal {
-        #[serde(default)]
-        name: String,
-        #[serde(default)]
-        message: String,
-        #[serde(default)]
-        stack: String,
-    }
-    let Ok(fatal) = serde_json::from_slice::<Fatal>(json) else {
-        return Error::pool(format!("the handler cannot be loaded: {}", String::from_utf8_lossy(json)));
-    };
-    let mut message = format!("the handler cannot be loaded: {}: {}", fatal.name, fatal.message);
-    // Where it happened; most stacks also hold the message, at their beginning or end.
-    let last = fatal.message.lines().last().unwrap_or_default();
-    let is_message = |line: &&str| !last.is_empty() && line.starts_with(&fatal.name) && line.ends_with(last);
-    for line in fatal.stack.lines().filter(|line| !is_message(line)) {
-        message.push('\n');
-        message.push_str(line);
-    }
-    Error::pool(message)
-}

@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
 
-use super::session::How;
+use super::exited::How;
 use crate::sys;
 use crate::words::error::{Error, Result};
 use crate::words::worker::{Channel, WorkerCommand};
@@ -112,8 +112,6 @@ impl Process {
     /// tried to write or to change something. Nobody continues a worker that is stopped so: it is in no terminal's
     /// foreground. A stop by SIGSTOP is not one of these: whoever sent it, forkpool at Ctrl-Z or a user, means to
     /// let the worker go on. SIGCHLD tells when to ask (`Hooks::on_child` in `signal`).
-    // The slot does not ask yet.
-    #[allow(dead_code)]
     pub fn stopped_by(&self) -> Option<i32> {
         let options = WaitIdOptions::STOPPED | WaitIdOptions::NOWAIT | WaitIdOptions::NOHANG;
         let status = rustix::process::waitid(WaitId::Pid(self.pid), options).ok()??;
@@ -128,6 +126,19 @@ impl Process {
             Channel::NodeIpc => None,
             Channel::Stdio | Channel::Private => rustix::io::ioctl_fionread(input).ok(),
         }
+    }
+
+    /// Whether the worker has read all that it was given and waits for more: it sleeps in a read of its stdin. A
+    /// worker that computes, or waits for something else, is found elsewhere.
+    pub fn waits_for_input(&self) -> bool {
+        /// The number of the system call `read`, and descriptor 0.
+        #[cfg(target_arch = "x86_64")]
+        const READ: &str = "0 0x0 ";
+        #[cfg(not(target_arch = "x86_64"))]
+        const READ: &str = "63 0x0 ";
+        let asleep = |name: &str| std::fs::read_to_string(format!("/proc/{}/{name}", self.id())).unwrap_or_default();
+        // Not every system shows the call; the place in the kernel says nearly the same.
+        self.unread() == Some(0) && (asleep("syscall").starts_with(READ) || asleep("wchan").contains("pipe_read"))
     }
 
     /// The worker has closed its end of its input, perhaps by ending, which is seen only after that.

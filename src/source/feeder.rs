@@ -6,18 +6,21 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use crossbeam_channel::Sender;
+use rustix::event::{PollFd, PollFlags};
 
 use super::frame::{Frame, More};
 use super::reader::Reader;
 use super::unread;
 use crate::journal::{Recall, Recalled};
-use crate::pool::queue::Queue;
+use crate::pool::account;
+use crate::pool::dispatch::Dispatch;
 use crate::report::counters::Counters;
 use crate::source::settings::InputFile;
 use crate::sys::bell::Bell;
+use crate::sys::clock::Clock;
 use crate::text::json;
 use crate::text::people::duration;
-use crate::words::cancel::Cancel;
+use crate::words::cancel::{Cancel, Level};
 use crate::words::error::Error;
 use crate::words::job::{Extra, Job};
 use crate::words::message::{InputEnd, Message};
@@ -27,7 +30,10 @@ use crate::words::outcome::{JobError, Outcome, Status};
 pub struct Feed {
     pub jobs: Sender<Vec<Job>>,
     pub messages: Sender<Message>,
-    pub queue: Arc<Queue>,
+    pub dispatch: Arc<Dispatch>,
+    /// Rung when there is room for more jobs.
+    pub room: Bell,
+    pub clock: Clock,
     pub cancel: Arc<Cancel>,
     /// The one that the inputs wait for, too.
     pub bell: Bell,
@@ -48,12 +54,47 @@ impl Feed {
     /// What the journal knows of the next job.
     fn recall(&mut self, job: Job) -> Recalled {
         let Some(recall) = &mut self.recall else { return Recalled::ToRun(job) };
-        match recall.recall(job) {
-            Recalled::Done(mut outcome) if !self.keep_jobs => {
-                outcome.job.data = Bytes::new();
-                Recalled::Done(outcome)
+        recall.recall(job)
+    }
+
+    /// Enters the first of these jobs, given by their sizes in bytes, into the accounts, and says how many: at least
+    /// one, or none when the run is being stopped. Waits while there is no room.
+    fn admit(&self, sizes: &[usize]) -> usize {
+        loop {
+            // First, or a run that is being stopped would read on into the room of what it gives up.
+            if self.cancel.level() >= Level::Drain {
+                return 0;
             }
-            recalled => recalled,
+            let admitted = self.dispatch.admit(&mut sizes.iter().copied());
+            if admitted > 0 {
+                return admitted;
+            }
+            let mut fds = [&self.room, &self.bell].map(|bell| PollFd::from_borrowed_fd(bell.fd(), PollFlags::IN));
+            // An interrupted or failed poll only means another look.
+            let _ = rustix::event::poll(&mut fds, None);
+            self.room.hush();
+        }
+    }
+
+    /// Sends outcomes of jobs that go to no worker to the collector.
+    fn send(&self, mut outcomes: Vec<Outcome>, message: fn(Vec<Outcome>) -> Message) {
+        if !outcomes.is_empty() {
+            account(&self.dispatch, &mut outcomes, self.keep_jobs);
+            // The collector is gone only when the run has ended.
+            let _ = self.messages.send(message(outcomes));
+        }
+    }
+
+    fn offer(&self, jobs: Vec<Job>) {
+        // The receiver is gone only when the run has ended.
+        if jobs.is_empty() || self.jobs.send(jobs).is_err() {
+            return;
+        }
+        let refused = self.dispatch.offered(self.clock.now());
+        if !refused.is_empty() {
+            let why = self.dispatch.orders().why;
+            let unrun = refused.into_iter().map(|delivery| delivery.not_run(&why)).collect();
+            self.send(unrun, Message::Outcomes);
         }
     }
 
@@ -65,7 +106,7 @@ impl Feed {
             Err(error) => (Left::Unknown, Some(error)),
         };
         let Feeder { number: jobs, line, feed } = feeder;
-        feed.queue.source_ended();
+        feed.dispatch.source_ended();
         let unread = match left {
             Left::Nothing => Some(0),
             Left::From(index) => {
@@ -99,7 +140,6 @@ enum Left {
 
 impl Feeder {
     fn feed_all(&mut self, readers: &mut [Reader]) -> Result<Left, Error> {
-        let bell = self.feed.bell.clone();
         let several = readers.len() > 1;
         let mut frames = Vec::new();
         for (index, reader) in readers.iter_mut().enumerate() {
@@ -108,7 +148,7 @@ impl Feeder {
             loop {
                 let more = reader.frames.read(&mut frames);
                 // What came before an error is read all the same.
-                if !self.number_and_offer(&mut frames, &place, &bell)? {
+                if !self.number_and_offer(&mut frames, &place)? {
                     return Ok(Left::From(index));
                 }
                 match more? {
@@ -122,7 +162,7 @@ impl Feeder {
     }
 
     /// Reads the frames as their permits come. Returns false if the run is being stopped.
-    fn number_and_offer(&mut self, frames: &mut Vec<Frame>, place: &str, bell: &Bell) -> Result<bool, Error> {
+    fn number_and_offer(&mut self, frames: &mut Vec<Frame>, place: &str) -> Result<bool, Error> {
         let mut waiting = frames.drain(..).peekable();
         let mut left = waiting.len();
         let mut sizes = Vec::new();
@@ -136,7 +176,7 @@ impl Feeder {
             while !piece.is_empty() {
                 sizes.clear();
                 sizes.extend(piece.iter().map(|frame| frame.data.as_ref().map_or(0, Bytes::len)));
-                let granted = self.feed.queue.permits.take(&mut sizes.iter().copied(), &self.feed.cancel, bell);
+                let granted = self.feed.admit(&sizes);
                 if granted == 0 {
                     self.line = piece[0].line - 1;
                     return Ok(false);
@@ -163,22 +203,13 @@ fn offer(
     let mut bad = Vec::new();
     let mut restored = Vec::new();
     let mut failure = None;
-    // Of what goes to no worker.
-    let mut bytes = 0;
     for frame in frames {
         *number += 1;
-        let size = frame.data.as_ref().map_or(0, Bytes::len);
         match job(frame, *number, feed.timeout_field.as_deref(), place) {
-            Err(outcome) => {
-                bytes += size;
-                bad.push(outcome);
-            }
+            Err(outcome) => bad.push(outcome),
             Ok(job) => match feed.recall(job) {
                 Recalled::ToRun(job) => jobs.push(job),
-                Recalled::Done(outcome) => {
-                    bytes += size;
-                    restored.push(outcome);
-                }
+                Recalled::Done(outcome) => restored.push(outcome),
                 // It was read, so it must have a record: it is run, and then the run ends.
                 Recalled::Failed(job, error) => {
                     jobs.push(job);
@@ -188,24 +219,9 @@ fn offer(
         }
     }
     feed.counters.read.fetch_add(count as u64, Ordering::Relaxed);
-    if bytes > 0 {
-        feed.queue.permits.return_bytes(bytes);
-    }
-    // The collector is gone only when the run has ended.
-    if !bad.is_empty() {
-        feed.queue.sending(bad.iter().map(Outcome::size).sum());
-        let _ = feed.messages.send(Message::Outcomes(bad));
-    }
-    if !restored.is_empty() {
-        // Held until they are received, so that no more is read back than the memory has room for.
-        feed.queue.permits.hold_bytes(restored.iter().map(Outcome::size).sum());
-        let _ = feed.messages.send(Message::Restored(restored));
-    }
-    let offered = jobs.len();
-    // The slots live as long as there may be jobs.
-    if offered > 0 && feed.jobs.send(jobs).is_ok() {
-        feed.queue.offered(offered);
-    }
+    feed.send(bad, Message::Outcomes);
+    feed.send(restored, Message::Restored);
+    feed.offer(jobs);
     failure.map_or(Ok(()), Err)
 }
 

@@ -3,7 +3,7 @@
 //! Nothing is stopped here: each part looks at the level when it wakes and does its own share.
 
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::error::{Error, Result, reason};
 use super::exit::Exit;
@@ -55,17 +55,20 @@ impl std::fmt::Display for Reason {
 }
 
 /// Shared by all threads of a run.
-#[derive(Debug)]
 pub struct Cancel {
     level: AtomicU8,
     state: Mutex<State>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct State {
     reasons: Vec<Reason>,
     bells: Vec<Bell>,
+    listeners: Vec<Listener>,
 }
+
+/// What is called at a change of the level, with the reason in words.
+type Listener = Arc<dyn Fn(Level, &str) + Send + Sync>;
 
 impl Cancel {
     pub fn new() -> Arc<Cancel> {
@@ -82,18 +85,40 @@ impl Cancel {
 
     /// Raises the level (it never falls) and wakes everybody when it changed.
     pub fn raise(&self, level: Level, reason: Reason) {
-        let mut state = self.state.lock().expect("no thread panics while it holds this lock");
+        let mut state = self.lock();
         state.reasons.push(reason);
-        if self.level.fetch_max(level as u8, Ordering::AcqRel) < level as u8 {
-            for bell in &state.bells {
-                bell.ring();
-            }
+        if self.level.fetch_max(level as u8, Ordering::AcqRel) >= level as u8 {
+            return;
         }
+        state.bells.iter().for_each(Bell::ring);
+        let listeners = state.listeners.clone();
+        // They may ask for the reason themselves.
+        drop(state);
+        listeners.iter().for_each(|listener| self.call(listener));
+    }
+
+    /// `listener` is called at every change of the level from now on, and now if the level is not that of a run that
+    /// goes on. It may hear of a change twice, and of a lower level after a higher one.
+    pub fn tell(&self, listener: impl Fn(Level, &str) + Send + Sync + 'static) {
+        let listener: Listener = Arc::new(listener);
+        self.lock().listeners.push(Arc::clone(&listener));
+        if self.level() > Level::Run {
+            self.call(&listener);
+        }
+    }
+
+    fn call(&self, listener: &Listener) {
+        let why = self.reason().map_or_else(String::new, |reason| reason.to_string());
+        listener(self.level(), &why);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("no thread panics while it holds this lock")
     }
 
     /// The strongest reason so far, by exit status.
     pub fn reason(&self) -> Option<Reason> {
-        let state = self.state.lock().expect("no thread panics while it holds this lock");
+        let state = self.lock();
         let mut strongest: Option<&Reason> = None;
         for reason in &state.reasons {
             if strongest.is_none_or(|other| other.exit() < reason.exit()) {
@@ -105,7 +130,7 @@ impl Cancel {
 
     /// Every failure that is worth a message, in the order they came.
     pub fn failures(&self) -> Vec<Error> {
-        let state = self.state.lock().expect("no thread panics while it holds this lock");
+        let state = self.lock();
         let failed = |reason: &Reason| match reason {
             Reason::Failed(error) => Some(error.clone()),
             _ => None,
@@ -119,7 +144,7 @@ impl Cancel {
             Error::refused(format!("cannot set up the run: {}", reason(&error)))
                 .hint("fewer workers (-j), or a higher limit (ulimit -n)")
         })?;
-        self.state.lock().expect("no thread panics while it holds this lock").bells.push(bell.clone());
+        self.lock().bells.push(bell.clone());
         Ok(bell)
     }
 }

@@ -4,88 +4,150 @@
 //! what the worker never read from its pipe, goes back uncharged. Where several jobs were running at once
 //! (`--concurrency`, or a worker that turned out not to be serial), all that were begun are charged.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use super::explain::Death;
-use super::ladder::Why;
-use super::live::{Live, Open};
-use super::{Action, Delivery, Report, Session, State};
+use super::death::Death;
+use super::ending::Why;
+use super::hands::{Fate, Open};
+use super::live::{Live, Stage};
+use super::outbox::{Action, Report};
+use super::state::{Session, State};
+use crate::pool::delivery::Delivery;
+use crate::pool::dispatch::Failure;
 use crate::pool::policies::restart_pause;
 use crate::words::advice::RetryAdvice;
 use crate::words::cancel::Level;
-use crate::words::outcome::{JobError, Status};
+use crate::words::outcome::Status;
 
-/// How an open job will end, decided before its worker is gone.
-#[derive(Debug)]
-pub struct Sealed {
-    pub status: Status,
-    pub error: JobError,
-    pub elapsed: Duration,
-}
-
-/// A job that no worker even begins to read, again and again, is charged at last: nothing may go round for
-/// ever.
+/// A job that no worker even begins to read, again and again, is charged at last: nothing may go round for ever.
 pub const RETURNS: u32 = 8;
 
+/// What becomes of a job whose worker is gone.
+enum Verdict {
+    /// Its end was decided before that of its worker.
+    Fated(Fate),
+    /// The job has killed the worker, as far as anybody can tell. `begun` says that the worker had read it.
+    Charged { begun: bool },
+    /// The worker ended before it had read the job that it would have run next.
+    NeverRead,
+    /// The job stood behind the one that is charged.
+    Bystander,
+    /// The same, but the worker may have gone on to this job before it was ended.
+    Doubtful,
+}
+
+/// What is known when the jobs of a worker are judged.
+struct Evidence {
+    /// Bytes of its input that the worker has read.
+    consumed: u64,
+    /// All jobs may have been running.
+    at_once: bool,
+    /// It is known which job the worker was ended for.
+    head_known: bool,
+}
+
+impl Evidence {
+    fn verdict(&self, index: usize, open: &mut Open) -> Verdict {
+        if let Some(fate) = open.fate.take() {
+            return Verdict::Fated(fate);
+        }
+        let begun = self.consumed > open.begins;
+        let is_suspect = self.at_once || (index == 0 && !self.head_known);
+        match (is_suspect, begun) {
+            (true, true) => Verdict::Charged { begun },
+            (true, false) if open.delivery.returns >= RETURNS => Verdict::Charged { begun },
+            (true, false) => Verdict::NeverRead,
+            (false, true) if self.head_known => Verdict::Doubtful,
+            (false, _) => Verdict::Bystander,
+        }
+    }
+}
+
 impl Session {
-    /// The worker's end is known, or it has been given up.
+    /// The worker's end is known, or the worker has been given up.
     pub(super) fn gone(&mut self, now: Instant) {
         let State::Live(live) = std::mem::replace(&mut self.state, State::Absent { start_at: now }) else { return };
         self.out.actions.push(Action::Bury);
         let mut live = *live;
         let death = Death::of(self.slot, &live, &self.settings, &self.stop_reason);
-        let shared = live.open.len() > 1;
-        for (index, open) in std::mem::take(&mut live.open).into_iter().enumerate() {
-            self.end_job(index, open, shared, &live, &death, now);
+        let why = live.ending.as_ref().map(|ending| &ending.why);
+        let evidence = Evidence {
+            consumed: death.consumed,
+            at_once: live.hands.run_at_once(),
+            head_known: matches!(why, Some(Why::Timeout(_) | Why::BadReply(_))),
+        };
+        let failure = kind_of_failure(&live, death.consumed);
+        let shared = live.hands.len() > 1;
+        for (index, mut open) in live.hands.take_all().into_iter().enumerate() {
+            let verdict = evidence.verdict(index, &mut open);
+            self.execute(verdict, open, shared, &live, &death, now);
         }
-        self.report_end(&live, &death, now);
+        self.report_end(&live, &death, failure, now);
         if self.level >= Level::Drain || self.finishing {
             self.state = State::Over;
         }
     }
 
-    fn end_job(&mut self, index: usize, open: Open, shared: bool, live: &Live, death: &Death, now: Instant) {
-        let elapsed = open.started.map_or(Duration::ZERO, |at| now.saturating_duration_since(at));
-        if let Some(sealed) = open.sealed {
-            // It may have ended before its next step was due, of the dump or of the end of its input.
-            let error = match &live.ending {
-                Some(ending) => ending.explain(sealed.error),
-                None => sealed.error,
-            };
-            self.fail(open.delivery, sealed.status, error.to_json(), RetryAdvice::default(), sealed.elapsed, now);
-            return;
-        }
-        let at_once = self.settings.concurrency > 1 || live.not_serial;
-        let head_known = matches!(live.ending.as_ref().map(|ending| ending.why), Some(Why::Timeout | Why::BadReply));
-        let suspect = at_once || (index == 0 && !head_known);
-        let begun = death.consumed > open.begins;
-        if suspect && (begun || open.delivery.returns >= RETURNS) {
-            let payload = death.error(&open, begun).to_json();
-            self.fail(open.delivery, Status::Died, payload, RetryAdvice::default(), elapsed, now);
-        } else {
-            // A failed start says nothing about its job, and is bounded by the budget of starts.
-            let returns = open.delivery.returns + u32::from(suspect && live.proven);
-            let alone = open.delivery.alone || shared;
-            // A condemned worker may have gone on to its next job before it was killed.
-            let doubtful = open.delivery.doubtful || (begun && head_known);
-            self.give_back(Delivery { alone, doubtful, returns, ..open.delivery });
+    fn execute(&mut self, verdict: Verdict, open: Open, shared: bool, live: &Live, death: &Death, now: Instant) {
+        let alone = open.delivery.alone || shared;
+        match verdict {
+            Verdict::Fated(Fate { status, error, elapsed }) => {
+                // It may have ended before its next step was due, of the dump or of the end of its input.
+                let error = match &live.ending {
+                    Some(ending) => ending.explain(error),
+                    None => error,
+                };
+                self.fail(open.delivery, status, error.to_json(), RetryAdvice::default(), elapsed, now);
+            }
+            Verdict::Charged { begun } => {
+                let elapsed = open.elapsed(now);
+                let error = death.error(&open, begun).to_json();
+                self.fail(open.delivery, Status::Died, error, RetryAdvice::default(), elapsed, now);
+            }
+            Verdict::NeverRead => {
+                // A failed start says nothing about its job, and is bounded by the budget of starts.
+                let returns = open.delivery.returns + u32::from(live.is_proven());
+                self.give_back(Delivery { alone, returns, ..open.delivery });
+            }
+            Verdict::Bystander => self.give_back(Delivery { alone, ..open.delivery }),
+            Verdict::Doubtful => self.give_back(Delivery { alone, doubtful: true, ..open.delivery }),
         }
     }
 
-    fn report_end(&mut self, live: &Live, death: &Death, now: Instant) {
-        match live.ending.as_ref().map(|ending| ending.why) {
-            Some(Why::Recycle) => self.out.reports.push(Report::Recycled),
-            Some(Why::Finish | Why::Stopped) => {}
+    fn report_end(&mut self, live: &Live, death: &Death, failure: Failure, now: Instant) {
+        let report = match live.ending.as_ref().map(|ending| &ending.why) {
+            Some(Why::Recycle) => Report::Recycled,
+            Some(Why::Finish | Why::Stopped) => return,
             // A job's own time limit says nothing about how workers start.
-            Some(Why::Timeout) => self.out.reports.push(Report::Lost(death.words.clone())),
-            _ if !live.proven => self.out.reports.push(Report::FailedStart(death.full_words())),
-            Some(Why::BadReply) => self.out.reports.push(Report::Lost(death.words.clone())),
-            _ => {
-                self.out.reports.push(Report::Lost(death.words.clone()));
-                // The first death costs no pause; those that follow without an answer between them do.
-                self.state = State::Absent { start_at: now + restart_pause(self.deaths) };
-                self.deaths += 1;
+            Some(Why::Timeout(_)) => Report::Lost(death.words.clone()),
+            _ if !live.is_proven() => {
+                if failure != Failure::AtStart {
+                    self.pause_after_death(now);
+                }
+                Report::FailedStart(failure, death.full_words())
             }
-        }
+            Some(Why::BadReply(_)) => Report::Lost(death.words.clone()),
+            _ => {
+                self.pause_after_death(now);
+                Report::Lost(death.words.clone())
+            }
+        };
+        self.out.reports.push(report);
+    }
+
+    /// The first death costs no pause; those that follow without an answer between them do.
+    fn pause_after_death(&mut self, now: Instant) {
+        self.state = State::Absent { start_at: now + restart_pause(self.deaths) };
+        self.deaths += 1;
+    }
+}
+
+/// What the end of a worker that has shown nothing says of how workers start. Such a worker had one job at most, so
+/// it had read that job if it had read anything.
+fn kind_of_failure(live: &Live, consumed: u64) -> Failure {
+    match live.stage {
+        Stage::Loading { retries: true, .. } if consumed > 0 => Failure::InRetriedJob,
+        _ if consumed > 0 => Failure::InFirstJob,
+        _ => Failure::AtStart,
     }
 }

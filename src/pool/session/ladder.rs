@@ -1,248 +1,145 @@
-//! How a worker is brought to its end: asked first, then told, then killed.
-//!
-//! ```text
-//! end of work, recycling:      end of file, --grace, SIGTERM, 1 s, SIGKILL
-//! stop of the run:             --grace to answer, then the same from SIGTERM on
-//! timeout:                     (--dump, 1 s) SIGTERM, --grace, SIGKILL
-//! broken protocol, bad start:  SIGTERM, --grace, SIGKILL
-//! ```
+//! How a worker is brought to its end, step by step: asked first, then told, then killed. The steps and their times
+//! are in `ending`.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use bytes::Bytes;
-
-use super::blame::Sealed;
+use super::ending::{ABANDONED, DUMP, Ending, LAST_WORDS, PROBE, Step, Why};
 use super::explain;
-use super::{Action, Session, State};
+use super::hands::Fate;
+use super::live::{Intake, Process};
+use super::outbox::{Action, Report};
+use super::state::{Session, State};
+use crate::pool::exited::signal_name;
 use crate::words::advice::RetryAdvice;
 use crate::words::cancel::Level;
 use crate::words::outcome::{JobError, Status};
 
-#[derive(Debug)]
-pub struct Ending {
-    pub why: Why,
-    step: Step,
-    /// When the next step is due.
-    pub next: Instant,
-    /// The worker has written a line once its input was closed, although its job's time was up.
-    answered_probe: bool,
-    /// What it wrote to stderr when it was asked where it is stuck.
-    dump: Vec<u8>,
-}
-
-/// Why a worker was ended. What follows (its exit, the end of its output) never overwrites this.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Why {
-    /// No work is left.
-    Finish,
-    Recycle,
-    /// The run is being stopped.
-    Stopped,
-    /// It closed its stdin: it takes no more jobs.
-    ClosedInput,
-    /// It closed its stdout and stayed.
-    ClosedOutput,
-    /// It took longer than `--start-timeout` to load.
-    StartTimeout,
-    /// A job took longer than its time limit.
-    Timeout,
-    /// What it wrote is no reply.
-    BadReply,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Step {
-    /// It may still answer what it has.
-    Answering,
-    /// Its input has been closed.
-    Asked,
-    /// Its input has been closed to see whether that makes it answer.
-    Probed,
-    /// It has been sent `--dump`.
-    Dumping,
-    Terminated,
-    Killed,
-}
-
-/// Between SIGTERM and SIGKILL, for a worker that had `--grace` already.
-const LAST_WORDS: Duration = Duration::from_secs(1);
-/// For the stack dump that `--dump` asks for.
-const DUMP: Duration = Duration::from_secs(1);
-/// For a program that buffers its output to write it at the end of its input.
-const PROBE: Duration = Duration::from_millis(500);
-/// A killed process that is still there hangs in the kernel; nobody can wait for that.
-const ABANDONED: Duration = Duration::from_secs(10);
-/// Between a worker's exit and the end of its output, which a grandchild may hold open; and the other way
-/// round.
-const SETTLE: Duration = Duration::from_millis(100);
-/// Enough for some dozens of stack traces.
-const DUMP_KEPT: usize = 64 * 1024;
-
-impl Ending {
-    fn new(why: Why, step: Step, next: Instant) -> Ending {
-        Ending { why, step, next, answered_probe: false, dump: Vec::new() }
-    }
-
-    /// An asked worker may answer; a condemned one may not.
-    pub fn takes_replies(&self) -> bool {
-        matches!(self.why, Why::Finish | Why::Recycle | Why::Stopped | Why::ClosedInput)
-    }
-
-    /// It has not been asked to end yet.
-    pub fn is_answering(&self) -> bool {
-        self.step == Step::Answering
-    }
-
-    pub fn was_signalled(&self) -> bool {
-        matches!(self.step, Step::Terminated | Step::Killed | Step::Dumping)
-    }
-
-    /// A line that is nobody's any more.
-    pub fn late_line(&mut self) {
-        self.answered_probe |= self.step == Step::Probed;
-    }
-
-    /// Adds to a job's error what the worker has shown since its time was up.
-    pub fn explain(&self, mut error: JobError) -> JobError {
-        if !self.dump.is_empty() {
-            error = error.with("dump", String::from_utf8_lossy(&self.dump).into_owned());
-        }
-        if self.answered_probe {
-            error = error.with("hint", explain::BUFFERED);
-        }
-        error
-    }
-
-    pub fn stderr(&mut self, bytes: &[u8]) {
-        if self.step == Step::Dumping {
-            let room = DUMP_KEPT - self.dump.len();
-            self.dump.extend_from_slice(&bytes[..bytes.len().min(room)]);
-        }
-    }
-}
-
 impl Session {
     /// The run is being stopped, or no work is left.
     pub(super) fn begin_stop(&mut self, now: Instant) {
-        let grace = self.settings.grace;
-        let live = match &mut self.state {
-            State::Live(live) => live,
-            State::Absent { .. } | State::Over => {
-                self.state = State::Over;
-                return;
-            }
+        let (grace, level) = (self.settings.grace, self.level);
+        let State::Live(live) = &mut self.state else {
+            self.state = State::Over;
+            return;
         };
-        if self.level >= Level::Abort {
-            let ending = live.ending.get_or_insert_with(|| Ending::new(Why::Stopped, Step::Answering, now));
-            if ending.step != Step::Killed {
-                ending.step = Step::Killed;
-                ending.next = now + ABANDONED;
-                self.out.actions.push(Action::Signal(libc::SIGKILL));
+        if level >= Level::Abort {
+            if live.ending.as_ref().is_none_or(|ending| ending.step != Step::Killed) {
+                self.kill(Why::Stopped, now);
             }
         } else if live.ending.is_none() {
-            let why = if self.level >= Level::Drain { Why::Stopped } else { Why::Finish };
-            if live.open.is_empty() {
-                self.ask(why, now);
+            let why = if level >= Level::Drain { Why::Stopped } else { Why::Finish };
+            if live.hands.is_empty() {
+                self.close_input(why, now);
             } else {
                 live.ending = Some(Ending::new(why, Step::Answering, now + grace));
             }
         }
     }
 
-    fn ask(&mut self, why: Why, now: Instant) {
-        let State::Live(live) = &mut self.state else { return };
-        live.ending = Some(Ending::new(why, Step::Asked, now + self.settings.grace));
-        self.out.actions.push(Action::CloseInput);
-    }
-
     /// A worker that was only waited for may end once it has nothing in its hands.
     pub(super) fn end_if_idle(&mut self, now: Instant) {
-        let State::Live(live) = &mut self.state else { return };
-        if !live.open.is_empty() {
+        let Some(live) = self.live_mut() else { return };
+        if !live.hands.is_empty() {
             return;
         }
         match &live.ending {
-            Some(ending) if ending.step == Step::Answering => {
-                let why = ending.why;
-                self.ask(why, now);
+            Some(ending) if ending.is_answering() => {
+                let why = ending.why.clone();
+                self.close_input(why, now);
             }
-            None if live.input.is_broken() => self.ask(Why::ClosedInput, now),
-            None if live.retiring => self.ask(Why::Recycle, now),
+            None if live.input.is_broken() => self.close_input(Why::ClosedInput, now),
+            None if live.intake == Intake::Retiring => self.close_input(Why::Recycle, now),
             _ => {}
         }
     }
 
-    fn terminate(&mut self, why: Why, now: Instant) {
-        let State::Live(live) = &mut self.state else { return };
-        let dump = live.ending.take().map_or_else(Vec::new, |ending| ending.dump);
-        live.ending = Some(Ending { dump, ..Ending::new(why, Step::Terminated, now + self.settings.grace) });
-        self.out.actions.push(Action::Signal(libc::SIGTERM));
+    /// Asks the worker to end: the end of its input says that no more is to be done.
+    fn close_input(&mut self, why: Why, now: Instant) {
+        let until = now + self.settings.grace;
+        let Some(live) = self.live_mut() else { return };
+        live.ending = Some(Ending::asked(why, now, until));
+        self.out.actions.push(Action::CloseInput);
     }
 
-    /// The next step is due.
+    fn terminate(&mut self, why: Why, now: Instant) {
+        self.signal(why, libc::SIGTERM, Step::Terminated, now + self.settings.grace, now);
+    }
+
+    fn kill(&mut self, why: Why, now: Instant) {
+        self.signal(why, libc::SIGKILL, Step::Killed, now + ABANDONED, now);
+    }
+
+    fn signal(&mut self, why: Why, signal: i32, step: Step, next: Instant, now: Instant) {
+        let Some(live) = self.live_mut() else { return };
+        let mut ending = match live.ending.take() {
+            // A stop hurries what has been begun for another reason, which stays the reason.
+            Some(ending) if why == Why::Stopped => ending,
+            Some(ending) => ending.because(why),
+            None => Ending::new(why, Step::Answering, now),
+        };
+        ending.signal(signal, step, next);
+        live.ending = Some(ending);
+        self.out.actions.push(Action::Signal(signal));
+    }
+
+    /// The next step is due, or people are to be told who is waited for.
     pub(super) fn climb(&mut self, now: Instant) {
-        let State::Live(live) = &mut self.state else { return };
+        let Some(live) = self.live_mut() else { return };
         let Some(ending) = &mut live.ending else { return };
+        if ending.next > now {
+            ending.tell = None;
+            let until = ending.next;
+            self.out.reports.push(Report::Lingers(until));
+            return;
+        }
+        let why = ending.why.clone();
         match ending.step {
             Step::Answering | Step::Asked => {
-                ending.step = Step::Terminated;
-                ending.next = now + LAST_WORDS;
-                self.out.actions.push(Action::Signal(libc::SIGTERM));
+                self.signal(why, libc::SIGTERM, Step::Terminated, now + LAST_WORDS, now);
             }
             Step::Probed | Step::Dumping => {
-                let why = ending.why;
-                self.tell_sealed(now);
+                self.tell_fate(now);
                 self.terminate(why, now);
             }
-            Step::Terminated => {
-                ending.step = Step::Killed;
-                ending.next = now + ABANDONED;
-                self.out.actions.push(Action::Signal(libc::SIGKILL));
-            }
+            Step::Terminated => self.kill(why, now),
             Step::Killed => self.gone(now),
         }
     }
 
-    /// The exit or the end of the output is known: wait for the other, but not for long.
-    pub(super) fn judge_soon(&mut self, now: Instant) {
-        let State::Live(live) = &mut self.state else { return };
-        if live.exited.is_some() && live.output_ended {
-            self.gone(now);
-        } else {
-            live.judge_at = Some(now + SETTLE);
+    /// The end of the worker's output is known, or its exit: the other is waited for, but not for long.
+    pub(super) fn judge_at_last(&mut self, now: Instant) {
+        let Some(live) = self.live_mut() else { return };
+        match &mut live.process {
+            Process::Running => {}
+            Process::Exited { .. } => self.gone(now),
+            Process::OutputEnded { judge_at } => {
+                *judge_at = None;
+                if live.ending.is_none() {
+                    self.terminate(Why::ClosedOutput, now);
+                }
+            }
         }
     }
 
-    /// The other did not come.
-    pub(super) fn judge(&mut self, now: Instant) {
-        let State::Live(live) = &mut self.state else { return };
-        live.judge_at = None;
-        if live.exited.is_some() {
-            self.gone(now);
-        } else if live.ending.is_none() {
-            self.terminate(Why::ClosedOutput, now);
-        }
-    }
-
+    /// The time of the job at `index` is up.
     pub(super) fn timed_out(&mut self, index: usize, now: Instant) {
-        let State::Live(live) = &mut self.state else { return };
-        let open = &mut live.open[index];
-        let limit = open.delivery.job.timeout().or(self.settings.timeout).unwrap_or_default();
-        let elapsed = open.started.map_or(Duration::ZERO, |at| now.saturating_duration_since(at));
-        let limit = humantime::format_duration(limit);
-        live.complaint = format!("was ended: no answer to job {} within {limit}", open.delivery.job.number);
-        let message = format!("no answer within {limit}; worker w{} was ended", self.slot);
-        let error = JobError::new("TimeoutError", message);
-        open.sealed = Some(Sealed { status: Status::Timeout, error, elapsed });
-        if let Some(signal) = self.settings.dump {
-            live.ending = Some(Ending::new(Why::Timeout, Step::Dumping, now + DUMP));
-            self.out.actions.push(Action::Signal(signal));
-        } else if !live.proven && !self.settings.supplied {
-            live.ending = Some(Ending::new(Why::Timeout, Step::Probed, now + PROBE));
+        let (slot, default, dump, supplied) =
+            (self.slot, self.settings.timeout, self.settings.dump, self.settings.supplied);
+        let Some(live) = self.live_mut() else { return };
+        let open = live.hands.get(index);
+        let limit = humantime::format_duration(open.delivery.job.timeout().or(default).unwrap_or_default());
+        let why = Why::Timeout(format!("was ended: no answer to job {} within {limit}", open.number()));
+        let error = JobError::new("TimeoutError", format!("no answer within {limit}; worker w{slot} was ended"));
+        let fate = Fate { status: Status::Timeout, error, elapsed: open.elapsed(now) };
+        live.hands.seal(index, fate);
+        if let Some(signal) = dump {
+            self.signal(why, signal, Step::Dumping, now + DUMP, now);
+        } else if !live.is_proven() && !supplied {
+            live.ending = Some(Ending::new(why, Step::Probed, now + PROBE));
             self.out.actions.push(Action::CloseInput);
         } else {
-            self.tell_sealed(now);
-            self.terminate(Why::Timeout, now);
+            self.tell_fate(now);
+            self.terminate(why, now);
         }
     }
 
@@ -252,45 +149,45 @@ impl Session {
 
     /// What the worker wrote is no reply: the head is charged, with what was written.
     pub(super) fn broken_protocol(&mut self, reason: &str, line: &[u8], now: Instant) {
-        let name = self.name();
-        let State::Live(live) = &mut self.state else { return };
-        let error = explain::bad_reply(&name, reason, line);
-        if let Some(head) = live.open.front_mut() {
-            let elapsed = head.started.map_or(Duration::ZERO, |at| now.saturating_duration_since(at));
-            head.sealed = Some(Sealed { status: Status::BadReply, error, elapsed });
+        let error = explain::bad_reply(&self.name(), reason, line);
+        let Some(live) = self.live_mut() else { return };
+        if let Some(head) = live.hands.head_mut() {
+            head.fate = Some(Fate { status: Status::BadReply, error, elapsed: head.elapsed(now) });
         }
-        live.complaint = explain::broken(reason, line);
         live.output.discard();
-        self.tell_sealed(now);
-        self.terminate(Why::BadReply, now);
+        self.tell_fate(now);
+        self.terminate(Why::BadReply(explain::broken(reason, line)), now);
     }
 
-    pub(super) fn reply_too_long(&mut self, now: Instant) {
-        let State::Live(live) = &mut self.state else { return };
-        let start = Bytes::copy_from_slice(&live.output.partial_bytes()[..explain::SHOWN.min(live.output.partial())]);
+    /// A reply of which these bytes have come is longer than it may be.
+    pub(super) fn reply_too_long(&mut self, start: &[u8], now: Instant) {
         let reason = format!("the reply is longer than --max-reply-bytes ({} bytes)", self.settings.max_reply_bytes);
+        let start = start[..start.len().min(explain::SHOWN)].to_vec();
         self.broken_protocol(&reason, &start, now);
     }
 
-    /// Ends the jobs whose end is decided. One that is to be run again stays until the worker is gone.
-    fn tell_sealed(&mut self, now: Instant) {
-        let State::Live(live) = &mut self.state else { return };
-        let attempted = live.open.iter_mut().position(|open| open.sealed.is_some());
-        let Some(index) = attempted else { return };
-        let open = &mut live.open[index];
-        let attempt = open.delivery.charged + 1;
-        let Some(mut sealed) = open.sealed.take() else { return };
+    /// The system has stopped the worker by this signal, because it used a terminal that is not its own. It will
+    /// never go on.
+    pub fn suspended(&mut self, signal: i32, now: Instant) {
+        if !self.live().is_some_and(super::live::Live::is_unharmed) {
+            return;
+        }
+        let name = signal_name(signal);
+        let words = format!("was stopped by {name} and ended: a worker cannot use the terminal");
+        self.kill(Why::Suspended(words), now);
+    }
+
+    /// Ends the jobs whose fate is decided. One that is to be run again stays until the worker is gone.
+    fn tell_fate(&mut self, now: Instant) {
+        let stopped = self.level >= Level::Drain;
+        let retry = self.settings.retry.clone();
+        let Some(live) = self.live_mut() else { return };
+        let is_final = |attempt, status| retry.next(status, attempt, RetryAdvice::default(), 0.0).is_none();
+        let fated = live.hands.take_fated(|open, fate| stopped || is_final(open.delivery.charged + 1, fate.status));
+        let Some((delivery, Fate { status, mut error, elapsed })) = fated else { return };
         if let Some(ending) = &live.ending {
-            sealed.error = ending.explain(sealed.error);
+            error = ending.explain(error);
         }
-        let retried = self.level < Level::Drain
-            && self.settings.retry.next(sealed.status, attempt, RetryAdvice::default(), 0.0).is_some();
-        if retried {
-            open.sealed = Some(sealed);
-        } else {
-            let open = live.open.remove(index).expect("the index was just found");
-            let payload = sealed.error.to_json();
-            self.fail(open.delivery, sealed.status, payload, RetryAdvice::default(), sealed.elapsed, now);
-        }
+        self.fail(delivery, status, error.to_json(), RetryAdvice::default(), elapsed, now);
     }
 }

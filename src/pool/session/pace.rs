@@ -81,10 +81,6 @@ impl Pace {
         let jobs = (open / 2).min(HALF_PIPE / self.per_answer.max(1));
         (self.per_job * u32::try_from(jobs).unwrap_or(u32::MAX)).min(QUEUED / 2)
     }
-
-    pub fn shift(&mut self, by: Duration) {
-        self.busy_since += by;
-    }
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use super::super::How;
+use super::super::exited::How;
 use crate::words::outcome::Status;
 
 /// What a job does to its worker.
@@ -110,6 +110,13 @@ pub struct Worker {
     pub end_told: bool,
     running: Vec<Running>,
     deaf: bool,
+    /// It has said `ready`, or answered a job.
+    pub has_shown: bool,
+    pub has_answered: bool,
+    /// The session knows that its input is broken.
+    pub break_told: bool,
+    /// Jobs begun, ever.
+    pub read: Vec<u64>,
     /// Jobs begun, and jobs answered in time, since this was last asked.
     pub begun: Vec<u64>,
     pub answered: Vec<u64>,
@@ -136,6 +143,10 @@ impl Worker {
             condemned: false,
             exit_told: false,
             end_told: false,
+            has_shown: false,
+            has_answered: false,
+            break_told: false,
+            read: Vec::new(),
             running: Vec::new(),
             deaf: false,
             begun: Vec::new(),
@@ -174,6 +185,17 @@ impl Worker {
         hanging.map(|running| (running.job, running.since))
     }
 
+    /// A job that it will never answer, if it is running one.
+    pub fn hanging_in(&self) -> Option<u64> {
+        self.running.iter().find(|running| running.deed.hangs()).map(|running| running.job)
+    }
+
+    /// All of its output has been read, and no more will come.
+    pub fn output_has_ended(&self, now: Instant) -> bool {
+        let held = self.output_held_until.is_some_and(|at| at > now);
+        self.output.is_empty() && (self.output_closed || (self.exited.is_some() && !held))
+    }
+
     /// One step: says that it is ready, answers, or begins its next job, which does what `deed` says.
     pub fn work(&mut self, now: Instant, deed: impl Fn(u64) -> Deed) {
         if self.exited.is_some() {
@@ -186,6 +208,7 @@ impl Worker {
             self.ready_at = None;
             if self.says_ready {
                 self.output.extend(b"{\"status\":\"ready\"}\n");
+                self.has_shown = true;
             }
         }
         if let Some(index) = self.running.iter().position(|running| running.at.is_some_and(|at| at <= now)) {
@@ -209,6 +232,7 @@ impl Worker {
             text.chars().skip_while(|c| !c.is_ascii_digit()).take_while(char::is_ascii_digit).collect();
         let job: u64 = digits.parse().expect("a job has a number");
         self.begun.push(job);
+        self.read.push(job);
         self.begin(job, deed(job), now);
     }
 
@@ -237,6 +261,8 @@ impl Worker {
             Deed::Slow(ms) => at = Some(now + Duration::from_millis(ms)),
             Deed::Error => {
                 self.output.extend(format!("{{\"id\":{job},\"status\":\"error\",\"error\":\"no\"}}\n").bytes());
+                self.has_shown = true;
+                self.has_answered = true;
                 return;
             }
             Deed::Double => {
@@ -264,7 +290,7 @@ impl Worker {
                 self.reply(job);
                 self.exited = Some(How::Code(1));
             }
-            Deed::WrongId => self.reply(job + 1000),
+            Deed::WrongId => self.output.extend(b"{\"id\":1001,\"status\":\"ok\",\"data\":0}\n"),
         }
         self.running.push(Running { job, deed, since: now, at });
     }
@@ -276,12 +302,15 @@ impl Worker {
         self.output.extend(format!("{{\"id\":{job},\"status\":\"ok\",\"data\":{job}}}\n").bytes());
         if !self.condemned {
             self.answered.push(job);
+            self.has_shown = true;
+            self.has_answered = true;
         }
     }
 
     /// It gets a signal.
     pub fn signalled(&mut self, signal: i32) {
-        if self.exited.is_some() {
+        // Ctrl-Z and `fg`: no time passes between them.
+        if self.exited.is_some() || matches!(signal, libc::SIGSTOP | libc::SIGCONT) {
             return;
         }
         if signal == libc::SIGUSR1 {
@@ -297,14 +326,5 @@ impl Worker {
             self.reply(job);
         }
         self.exited = Some(How::Signal(signal));
-    }
-
-    /// It was stopped for so long: all that it would have done comes so much later.
-    pub fn pause(&mut self, by: Duration) {
-        self.ready_at = self.ready_at.map(|at| at + by);
-        for running in &mut self.running {
-            running.since += by;
-            running.at = running.at.map(|at| at + by);
-        }
     }
 }

@@ -1,0 +1,42 @@
+//! A job on its way to a worker, with what is known of the attempts before this one.
+
+use std::time::Instant;
+
+use crate::words::job::Job;
+use crate::words::outcome::{JobError, Outcome, Status};
+
+#[derive(Debug)]
+pub struct Delivery {
+    pub job: Job,
+    /// Attempts charged so far; the one to come is one more.
+    pub charged: u32,
+    /// The job was in the hands of a worker that ended, so until it has its outcome no other job shares its
+    /// worker.
+    pub alone: bool,
+    /// A worker that was ended may have begun the job, although the job was not charged for it.
+    pub doubtful: bool,
+    /// The job is not to be given to a worker before this time (a delayed retry).
+    pub not_before: Option<Instant>,
+    /// How often the job came back without being charged.
+    pub returns: u32,
+    /// The job's record if it is not run again after all.
+    pub last_failure: Option<Box<Outcome>>,
+}
+
+impl Delivery {
+    pub fn new(job: Job) -> Delivery {
+        Delivery { job, charged: 0, alone: false, doubtful: false, not_before: None, returns: 0, last_failure: None }
+    }
+
+    /// The outcome of a delivery that will not be made, because the run is being stopped for the reason `why`.
+    pub fn not_run(self, why: &str) -> Outcome {
+        match self.last_failure {
+            Some(failure) => *failure,
+            None if self.doubtful => {
+                let message = format!("it may have been begun by a worker that was ended: {why}");
+                Outcome::unrun(self.job, Status::Died, &JobError::new("WorkerDied", message))
+            }
+            None => Outcome::unrun(self.job, Status::NotRun, &JobError::not_run(format!("never begun: {why}"))),
+        }
+    }
+}

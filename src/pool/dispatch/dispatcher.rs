@@ -1,0 +1,501 @@
+//! What the slots share, as a pure state machine: calls and the time go in; jobs, and who is to be woken, come out.
+//!
+//! A slot asks for jobs and, if there is none for it, sleeps from that call on: both happen in one step, so a job
+//! that comes later finds the slot among the sleepers, and no wake-up is lost. A sleeper that is woken is *called*,
+//! and the job it was called for is promised to it: nobody else is woken for that job, and those whose need is
+//! smaller leave it alone. Whatever happens, after each call enough sleepers have been called for the jobs that
+//! wait, and one of them knows when the next delayed job is due.
+//!
+//! Nobody waits here, nothing is sent, and no clock is read.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use super::super::delivery::Delivery;
+use super::super::policies::{restart_pause, start_budget};
+use super::ledger::{Ledger, Limits};
+use super::seats::{Need, Seat, Seats};
+use super::standing::{Recycling, Standing, Worker};
+#[cfg(test)]
+use super::waiting::Fits;
+use super::waiting::Waiting;
+use crate::words::cancel::Level;
+use crate::words::job::Job;
+
+/// What a slot is to do next.
+#[derive(Debug)]
+pub enum Turn {
+    /// Give these to the worker.
+    Jobs(Vec<Delivery>),
+    /// Start a worker.
+    Start,
+    /// Replace the worker.
+    Recycle,
+    /// Sleep until something happens: to the worker, a ring of the bell, or this time.
+    Sleep(Option<Instant>),
+}
+
+/// What all slots must obey.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Orders {
+    pub level: Level,
+    /// Why the run is being stopped; empty while it is not.
+    pub why: String,
+    /// No job is left anywhere.
+    pub finished: bool,
+    /// A worker has shown that it does not take its jobs in order.
+    pub one_at_a_time: bool,
+    /// The run stands still (Ctrl-Z).
+    pub paused: bool,
+}
+
+/// Who is to be woken after a call.
+#[derive(Debug, Default)]
+pub struct Wakes {
+    pub slots: Vec<u32>,
+    pub source: bool,
+}
+
+/// What a worker's end says of how workers start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Failure {
+    /// The worker ended before it had read its first job, if it had one.
+    AtStart,
+    /// The worker read its first job and died of it, or the program is broken: only other jobs can tell.
+    InFirstJob,
+    /// The same, with a job that has been tried before.
+    InRetriedJob,
+    /// No process could be had, for want of memory, descriptors or processes.
+    Starved,
+}
+
+/// What follows from a failed start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// The next start must wait so long.
+    Pause(Duration),
+    /// So many starts in a row have failed: the pool gives up.
+    GiveUp(u32),
+}
+
+#[derive(Debug)]
+pub struct Dispatcher {
+    waiting: Waiting,
+    ledger: Ledger,
+    seats: Seats,
+    orders: Orders,
+    /// Counts the changes of the orders.
+    edition: u32,
+    source: Source,
+    /// The slot that is replacing its worker in turn.
+    recycling: Option<u32>,
+    /// The sleeper that wakes when the next delayed job is due, and when that is.
+    keeper: Option<(u32, Instant)>,
+    starts: Starts,
+    /// Slots whose workers have been asked to end and are still there.
+    ending: BTreeSet<u32>,
+    /// People have been told who is waited for.
+    told_lingering: bool,
+    /// The hint about silent workers has been given.
+    hinted: bool,
+    wakes: Wakes,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Source {
+    Reading,
+    /// It sleeps until there is room for a job of this size.
+    Waiting(usize),
+    Ended,
+}
+
+/// The budget of failed starts, and what it depends on.
+#[derive(Debug, Default)]
+struct Starts {
+    /// Failed starts in a row, over the whole pool.
+    failed: u32,
+    /// Some worker of this program has answered a job, in this run or in the one that is resumed.
+    has_worked: bool,
+    /// Running worker processes.
+    running: u32,
+}
+
+impl Dispatcher {
+    /// `has_worked` says that the program is known to answer jobs.
+    pub fn new(limits: Limits, has_worked: bool) -> Dispatcher {
+        let orders =
+            Orders { level: Level::Run, why: String::new(), finished: false, one_at_a_time: false, paused: false };
+        Dispatcher {
+            waiting: Waiting::default(),
+            ledger: Ledger::new(limits),
+            seats: Seats::new(limits.workers),
+            orders,
+            edition: 0,
+            source: Source::Reading,
+            recycling: None,
+            keeper: None,
+            starts: Starts { has_worked, ..Starts::default() },
+            ending: BTreeSet::new(),
+            told_lingering: false,
+            hinted: false,
+            wakes: Wakes::default(),
+        }
+    }
+
+    /// Who is to be woken after the last call.
+    pub fn take_wakes(&mut self) -> Wakes {
+        std::mem::take(&mut self.wakes)
+    }
+
+    /// Changes whenever the orders do.
+    pub fn edition(&self) -> u32 {
+        self.edition
+    }
+
+    pub fn orders(&self) -> &Orders {
+        &self.orders
+    }
+
+    // ---- For the source ----
+
+    /// Enters the first of these jobs, given by their sizes, into the accounts, and says how many. If that is none,
+    /// the source is woken when there is room.
+    pub fn admit(&mut self, sizes: &mut dyn Iterator<Item = usize>) -> usize {
+        let mut admitted = 0;
+        for size in sizes {
+            if !self.ledger.admit(size) {
+                if admitted == 0 {
+                    self.source = Source::Waiting(size);
+                }
+                break;
+            }
+            admitted += 1;
+        }
+        admitted
+    }
+
+    /// Takes fresh jobs. In a run that is being stopped they come back, to be ended.
+    pub fn offer(&mut self, jobs: Vec<Job>, now: Instant) -> Vec<Delivery> {
+        if self.orders.level >= Level::Drain {
+            return jobs.into_iter().map(Delivery::new).collect();
+        }
+        self.waiting.push_fresh(jobs);
+        self.call(now);
+        Vec::new()
+    }
+
+    pub fn source_ended(&mut self) {
+        self.source = Source::Ended;
+    }
+
+    // ---- For the slots ----
+
+    /// What `slot` is to do. If that is to sleep, the slot counts as asleep from now on.
+    pub fn ask(&mut self, slot: u32, standing: Standing, now: Instant) -> Turn {
+        self.leave(slot, Seat::Away);
+        self.waiting.mature(now);
+        let turn = self.turn(slot, standing, now);
+        self.call(now);
+        turn
+    }
+
+    fn turn(&mut self, slot: u32, standing: Standing, now: Instant) -> Turn {
+        if let Worker::Absent { start_at, is_first } = standing.worker {
+            return match (self.needs_another_worker() || is_first, start_at <= now) {
+                (true, true) => {
+                    self.seats.set(slot, Seat::Starting);
+                    Turn::Start
+                }
+                (true, false) => Turn::Sleep(Some(start_at)),
+                (false, _) => self.sleep(slot, Need::Start, now),
+            };
+        }
+        if standing.in_flight == 0 && self.may_recycle(standing.recycling) {
+            self.recycling.get_or_insert(slot);
+            return Turn::Recycle;
+        }
+        if standing.recycling == Recycling::AtOnce || standing.room == 0 {
+            return Turn::Sleep(None);
+        }
+        let need = Need::of(standing);
+        let free = self.available(need).saturating_sub(self.seats.called_above(need));
+        if free == 0 {
+            return self.sleep(slot, need, now);
+        }
+        let jobs = self.waiting.take(standing.room.min(free), need.fits(), self.seats.len());
+        Turn::Jobs(jobs)
+    }
+
+    /// Puts `slot` among the sleepers. One of them wakes when the next delayed job is due.
+    fn sleep(&mut self, slot: u32, need: Need, now: Instant) -> Turn {
+        self.seats.set(slot, Seat::Asleep(need));
+        let due = self.waiting.next_due().filter(|&due| self.keeper.is_none_or(|(_, at)| at > due));
+        if let Some(at) = due {
+            self.keeper = Some((slot, at.max(now)));
+        }
+        Turn::Sleep(due)
+    }
+
+    /// How many waiting jobs a slot with this need may take.
+    fn available(&self, need: Need) -> usize {
+        let runs_empty = need == Need::RunEmpty && self.recycling.is_none();
+        if self.ledger.is_behind() || runs_empty || self.orders.level >= Level::Drain {
+            return 0;
+        }
+        self.waiting.due(need.fits())
+    }
+
+    fn may_recycle(&self, recycling: Recycling) -> bool {
+        match recycling {
+            Recycling::No => false,
+            Recycling::InTurn => self.recycling.is_none(),
+            Recycling::AtOnce => true,
+        }
+    }
+
+    /// Calls sleepers until there is one for each job that waits, one for a turn that is free, and one that keeps
+    /// the time of the next delayed job.
+    fn call(&mut self, now: Instant) {
+        if self.seats.any_asleep() {
+            self.waiting.mature(now);
+            for need in Need::ALL.into_iter().rev() {
+                let jobs = self.available(need);
+                while self.seats.expected(need) < jobs
+                    && let Some(slot) = self.seats.find_asleep(need)
+                {
+                    self.wake(slot);
+                }
+            }
+            if self.recycling.is_none()
+                && let Some(slot) = self.seats.find_asleep(Need::IdleInTurn)
+            {
+                self.wake(slot);
+            }
+            self.keep_time();
+        }
+        self.call_source();
+    }
+
+    /// Sees that a sleeper wakes when the next delayed job is due.
+    fn keep_time(&mut self) {
+        let Some(due) = self.waiting.next_due() else { return };
+        // Whoever has been called asks again, and learns the time then.
+        if self.keeper.is_some_and(|(_, at)| at <= due) || self.seats.called() > 0 {
+            return;
+        }
+        if let Some(slot) = Need::ALL.into_iter().rev().find_map(|need| self.seats.find_asleep(need)) {
+            self.wake(slot);
+        }
+    }
+
+    fn wake(&mut self, slot: u32) {
+        if let Seat::Asleep(need) = self.seats.get(slot) {
+            self.leave(slot, Seat::Called(need));
+            self.wakes.slots.push(slot);
+        }
+    }
+
+    /// `slot` sleeps no more, and keeps nobody's time.
+    fn leave(&mut self, slot: u32, seat: Seat) {
+        self.seats.set(slot, seat);
+        self.keeper = self.keeper.filter(|&(keeper, _)| keeper != slot);
+    }
+
+    fn call_source(&mut self) {
+        if let Source::Waiting(size) = self.source
+            && self.ledger.is_low(size)
+        {
+            self.source = Source::Reading;
+            self.wakes.source = true;
+        }
+    }
+
+    /// Whether a worker that is started now could get a job: more may come, or more wait than there are workers that
+    /// have none or are on their way.
+    fn needs_another_worker(&self) -> bool {
+        let is_stopped = self.orders.finished || self.orders.level >= Level::Drain;
+        let is_wanted =
+            self.source != Source::Ended || self.waiting.len() > self.seats.expected(Need::Start) + self.seats.idle();
+        !is_stopped && is_wanted
+    }
+
+    /// Takes jobs that are to be run by somebody else, or again. In a run that is being stopped they come back, to
+    /// be ended.
+    pub fn give_back(&mut self, deliveries: Vec<Delivery>, now: Instant) -> Vec<Delivery> {
+        if self.orders.level >= Level::Drain {
+            return deliveries;
+        }
+        deliveries.into_iter().for_each(|delivery| self.waiting.push_returned(delivery));
+        self.call(now);
+        Vec::new()
+    }
+
+    /// Jobs of `job_bytes` have ended in outcomes of `result_bytes`. `replied` says that a worker answered one.
+    pub fn ended(&mut self, job_bytes: usize, result_bytes: usize, replied: bool) {
+        self.ledger.ended(job_bytes, result_bytes);
+        if replied {
+            self.starts.failed = 0;
+            self.starts.has_worked = true;
+        }
+        self.call_source();
+    }
+
+    pub fn started(&mut self) {
+        self.starts.running += 1;
+    }
+
+    /// The worker of `slot` has been asked to end, by the end of its input.
+    pub fn asked_to_end(&mut self, slot: u32) {
+        self.ending.insert(slot);
+    }
+
+    /// The worker of `slot` is gone.
+    pub fn buried(&mut self, slot: u32, now: Instant) {
+        self.starts.running -= 1;
+        self.ending.remove(&slot);
+        if self.recycling == Some(slot) {
+            self.recycling = None;
+            self.call(now);
+        }
+    }
+
+    /// A worker has not ended although it was asked a while ago. Returns all slots whose workers are waited for, the
+    /// first time; later they are none.
+    pub fn lingering(&mut self) -> Vec<u32> {
+        if std::mem::replace(&mut self.told_lingering, true) {
+            Vec::new()
+        } else {
+            self.ending.iter().copied().collect()
+        }
+    }
+
+    /// A worker has said that it is ready, or has answered.
+    pub fn proven(&mut self) {
+        self.starts.failed = 0;
+    }
+
+    /// A worker has ended, or could not be had, before it showed that it works.
+    pub fn failed_start(&mut self, failure: Failure) -> Verdict {
+        let is_excused = match failure {
+            Failure::AtStart => false,
+            // The job has killed it: other workers of this program have shown that they work.
+            Failure::InFirstJob => self.starts.has_worked,
+            // Its first attempt has been counted, and there are only so many others.
+            Failure::InRetriedJob => true,
+            // The others do without it; the pool gives up only when there is none.
+            Failure::Starved => self.starts.running > 0,
+        };
+        if is_excused {
+            let longest = restart_pause(u32::MAX);
+            return Verdict::Pause(if failure == Failure::Starved { longest } else { Duration::ZERO });
+        }
+        self.starts.failed += 1;
+        if self.starts.failed >= start_budget(self.seats.len()) {
+            Verdict::GiveUp(self.starts.failed)
+        } else {
+            Verdict::Pause(restart_pause(self.starts.failed))
+        }
+    }
+
+    /// A worker has answered out of order. Returns whether that is news.
+    pub fn not_serial(&mut self) -> bool {
+        let is_news = !self.orders.one_at_a_time;
+        if is_news {
+            self.orders.one_at_a_time = true;
+            self.announce();
+        }
+        is_news
+    }
+
+    /// Whether the hint about silent workers is still to be given; the next time it is not.
+    pub fn take_hint(&mut self) -> bool {
+        !std::mem::replace(&mut self.hinted, true)
+    }
+
+    // ---- For the collector ----
+
+    /// The collector has dealt with outcomes; see [`Ledger::received`].
+    pub fn received(&mut self, jobs: usize, result_bytes: usize, waiting_bytes: usize, now: Instant) {
+        let was_behind = self.ledger.is_behind();
+        self.ledger.received(jobs, result_bytes, waiting_bytes);
+        if was_behind && !self.ledger.is_behind() {
+            self.call(now);
+        } else {
+            self.call_source();
+        }
+    }
+
+    // ---- For those who steer the run ----
+
+    /// The run is being stopped. Returns the jobs that wait, to be ended.
+    pub fn stop(&mut self, level: Level, why: &str) -> Vec<Delivery> {
+        if level > self.orders.level {
+            if self.orders.why.is_empty() {
+                why.clone_into(&mut self.orders.why);
+            }
+            self.orders.level = level;
+            self.announce();
+        }
+        self.waiting.take_all()
+    }
+
+    /// No job is left anywhere: the slots end.
+    pub fn finish(&mut self) {
+        self.orders.finished = true;
+        self.announce();
+    }
+
+    /// The run stands still from now on, or goes on.
+    pub fn pause(&mut self, paused: bool) {
+        if self.orders.paused != paused {
+            self.orders.paused = paused;
+            self.announce();
+        }
+    }
+
+    /// Wakes everybody to look at the orders.
+    fn announce(&mut self) {
+        self.edition += 1;
+        self.rouse();
+    }
+
+    /// Wakes everybody to look at their workers.
+    pub fn rouse(&mut self) {
+        self.wakes.slots = (0..self.seats.len() as u32).collect();
+    }
+}
+
+/// What the simulation looks at.
+#[cfg(test)]
+impl Dispatcher {
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// How many jobs wait.
+    pub fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// The slot that is replacing its worker in turn.
+    pub fn in_turn(&self) -> Option<u32> {
+        self.recycling
+    }
+
+    /// Whether a sleeping slot that stands so should not sleep: there is something for it to do.
+    pub fn owes(&self, standing: Standing, now: Instant) -> bool {
+        let has_jobs = || {
+            let need = Need::of(standing);
+            let is_due = self.waiting.next_due().is_some_and(|at| at <= now) && need.fits() == Fits::Any;
+            standing.room > 0 && (self.available(need) > 0 || (is_due && !self.ledger.is_behind()))
+        };
+        match standing.worker {
+            Worker::Absent { start_at, .. } => {
+                let coming = self.seats.expected(Need::Start) + self.seats.idle();
+                start_at <= now && self.available(Need::Start) > coming && self.needs_another_worker()
+            }
+            _ if standing.in_flight == 0 && self.may_recycle(standing.recycling) => true,
+            _ => has_jobs(),
+        }
+    }
+}

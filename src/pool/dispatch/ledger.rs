@@ -1,0 +1,167 @@
+//! The accounts of a run: how many jobs, and how many bytes of jobs and results, are between the input and the
+//! output. The source may read on only as far as they allow, and slots are given jobs only while the collector
+//! keeps up.
+//!
+//! A job's bytes are in the accounts from its permit to its end, a result's from its end until the collector has
+//! written it or put it among those that wait for their turn. Together they stay within `--memory`, but for one
+//! job that is always let through, and for the results of jobs that workers already had when the limit was met.
+
+/// What is granted at most.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Jobs that have been read and whose outcome the collector has not received.
+    pub window: usize,
+    /// Bytes of jobs and results in memory.
+    pub memory: usize,
+    /// Jobs that fill the queues of all workers.
+    pub queued: usize,
+    pub workers: usize,
+}
+
+#[derive(Debug)]
+pub struct Ledger {
+    limits: Limits,
+    /// Jobs read whose outcome has not been received.
+    jobs: usize,
+    /// Bytes of jobs that have been read and have not ended.
+    job_bytes: usize,
+    /// Bytes of outcomes that the collector has not dealt with.
+    result_bytes: usize,
+    /// Bytes of outcomes that wait in memory for the record before them.
+    waiting_bytes: usize,
+    /// The collector is so far behind that nobody is given a job.
+    is_behind: bool,
+}
+
+/// Reading ahead further than this gains nothing: it is a thousand pipes full.
+const AHEAD: usize = 16 << 20;
+/// The collector is behind when it has not dealt with this part of `--memory`; most of the memory is for results
+/// that wait in order.
+const BACKLOG_SHARE: usize = 4;
+
+impl Ledger {
+    pub fn new(limits: Limits) -> Ledger {
+        Ledger { limits, jobs: 0, job_bytes: 0, result_bytes: 0, waiting_bytes: 0, is_behind: false }
+    }
+
+    /// Enters a job of `size` bytes that the source would like to read. Returns whether it may.
+    pub fn admit(&mut self, size: usize) -> bool {
+        let fits = self.jobs < self.limits.window && self.has_memory_for(size);
+        if fits {
+            self.jobs += 1;
+            self.job_bytes += size;
+        }
+        fits
+    }
+
+    fn has_memory_for(&self, size: usize) -> bool {
+        let (under_way, all) = (self.under_way(), self.bytes());
+        // While the workers are not busy, with a job to follow for each of them, all of the memory may be used.
+        let is_ahead = self.jobs >= 2 * self.limits.workers;
+        under_way == 0 || (all + size <= self.limits.memory && (!is_ahead || under_way + size <= AHEAD))
+    }
+
+    /// Whether there is room for a job of `size` bytes, and so much that it is worth waking the source, which should
+    /// wake once for many jobs.
+    pub fn is_low(&self, size: usize) -> bool {
+        let Limits { window, memory, queued, workers } = self.limits;
+        // With a window that is small for the pool every permit counts at once.
+        let low = if window >= 4 * queued { window / 2 } else { window - 1 };
+        let is_light = self.under_way() <= memory.min(AHEAD) / 2 || self.jobs < 2 * workers;
+        self.jobs <= low && is_light && self.has_memory_for(size)
+    }
+
+    /// Jobs of `job_bytes` have ended in outcomes of `result_bytes`, which are on their way to the collector.
+    pub fn ended(&mut self, job_bytes: usize, result_bytes: usize) {
+        self.job_bytes -= job_bytes;
+        self.result_bytes += result_bytes;
+        if self.result_bytes > self.limits.memory / BACKLOG_SHARE {
+            self.is_behind = true;
+        }
+    }
+
+    /// The collector has dealt with the outcomes of `jobs` jobs, of `result_bytes`. Of all it has received,
+    /// `waiting_bytes` wait in memory for their turn.
+    pub fn received(&mut self, jobs: usize, result_bytes: usize, waiting_bytes: usize) {
+        self.jobs -= jobs;
+        self.result_bytes -= result_bytes;
+        self.waiting_bytes = waiting_bytes;
+        if self.result_bytes <= self.limits.memory / BACKLOG_SHARE / 2 {
+            self.is_behind = false;
+        }
+    }
+
+    /// Whether the collector must catch up before anybody is given a job.
+    pub fn is_behind(&self) -> bool {
+        self.is_behind
+    }
+
+    /// Bytes of jobs and of outcomes that nobody has dealt with.
+    fn under_way(&self) -> usize {
+        self.job_bytes + self.result_bytes
+    }
+
+    /// All bytes in the accounts.
+    pub fn bytes(&self) -> usize {
+        self.under_way() + self.waiting_bytes
+    }
+
+    /// Jobs read whose outcome has not been received.
+    #[cfg(test)]
+    pub fn jobs(&self) -> usize {
+        self.jobs
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ledger(window: usize, memory: usize) -> Ledger {
+        Ledger::new(Limits { window, memory, queued: 8, workers: 4 })
+    }
+
+    /// How many jobs of this size are admitted, of fifty.
+    fn admitted(ledger: &mut Ledger, size: usize) -> usize {
+        (0..50).take_while(|_| ledger.admit(size)).count()
+    }
+
+    #[test]
+    fn reading_ahead_is_bounded_and_busy_workers_are_not() {
+        let mut ledger = ledger(100, 256 << 20);
+        assert_eq!(admitted(&mut ledger, 10 << 20), 8, "two large jobs a worker");
+        ledger.ended(80 << 20, 0);
+        ledger.received(8, 0, 0);
+        assert_eq!(admitted(&mut ledger, 1 << 20), 16, "16 MiB of smaller ones");
+    }
+
+    #[test]
+    fn a_job_larger_than_the_memory_is_let_through_alone() {
+        let mut ledger = ledger(100, 1000);
+        assert_eq!(admitted(&mut ledger, 5000), 1);
+    }
+
+    #[test]
+    fn results_that_wait_take_room_from_jobs() {
+        let mut ledger = ledger(100, 1000);
+        assert!(ledger.admit(100));
+        ledger.ended(100, 700);
+        assert!(ledger.is_behind() && !ledger.admit(400) && ledger.admit(200));
+        ledger.received(1, 700, 700);
+        assert!(!ledger.is_behind() && !ledger.admit(400) && ledger.admit(100));
+        ledger.received(0, 0, 0);
+        assert!(ledger.admit(400));
+    }
+
+    #[test]
+    fn the_source_is_woken_once_for_many_jobs() {
+        let mut ledger = ledger(100, 1 << 20);
+        assert_eq!((0..200).take_while(|_| ledger.admit(1)).count(), 100);
+        ledger.ended(49, 49);
+        ledger.received(49, 49, 0);
+        assert!(!ledger.is_low(1));
+        ledger.ended(1, 1);
+        ledger.received(1, 1, 0);
+        assert!(ledger.is_low(1));
+    }
+}

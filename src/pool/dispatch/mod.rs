@@ -1,0 +1,198 @@
+//! Everything that the slots share, behind one lock: jobs that wait, who sleeps, the accounts of jobs and bytes,
+//! the budget of failed starts, whose turn it is to replace a worker, and the orders to stop or to stand still.
+//!
+//! What is decided is in `dispatcher`, a pure state machine that the simulation of the pool runs as it is. This
+//! file adds what threads need: the lock, the channel that brings fresh jobs, and the bells of those who sleep,
+//! which are rung when the lock is free again.
+
+mod dispatcher;
+mod ledger;
+mod seats;
+mod standing;
+mod waiting;
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard};
+use std::time::Instant;
+
+use crossbeam_channel::Receiver;
+
+use super::delivery::Delivery;
+use crate::words::cancel::Level;
+use crate::words::job::Job;
+pub use dispatcher::{Failure, Orders, Turn, Verdict, Wakes};
+pub use ledger::Limits;
+pub use standing::{Recycling, Standing, Worker};
+
+use dispatcher::Dispatcher;
+
+pub struct Dispatch {
+    state: Mutex<Dispatcher>,
+    /// Fresh jobs, in pieces. Each piece is announced by `offered`, so that no more than one is in the channel.
+    fresh: Receiver<Vec<Job>>,
+    /// The edition of the orders, so that a slot need not take the lock to see that they are the same.
+    edition: AtomicU32,
+    ring: Box<dyn Fn(&Wakes) + Send + Sync>,
+}
+
+impl Dispatch {
+    /// `ring` wakes threads; `has_worked` says that the program is known to answer jobs.
+    pub fn new(
+        limits: Limits,
+        has_worked: bool,
+        fresh: Receiver<Vec<Job>>,
+        ring: impl Fn(&Wakes) + Send + Sync + 'static,
+    ) -> Dispatch {
+        let state = Mutex::new(Dispatcher::new(limits, has_worked));
+        Dispatch { state, fresh, edition: AtomicU32::new(0), ring: Box::new(ring) }
+    }
+
+    /// Runs `call` under the lock, and wakes whom it is for after that.
+    fn with<T>(&self, call: impl FnOnce(&mut Dispatcher) -> T) -> T {
+        let mut state = self.lock();
+        let result = call(&mut state);
+        let wakes = state.take_wakes();
+        self.edition.store(state.edition(), Ordering::Release);
+        drop(state);
+        if wakes.source || !wakes.slots.is_empty() {
+            (self.ring)(&wakes);
+        }
+        result
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Dispatcher> {
+        self.state.lock().expect("no thread panics while it holds this lock")
+    }
+
+    // ---- For the source ----
+
+    /// Enters the first of these jobs, given by their sizes in bytes, into the accounts, and says how many. If that
+    /// is none, the source is woken when there is room.
+    pub fn admit(&self, sizes: &mut dyn Iterator<Item = usize>) -> usize {
+        self.with(|state| state.admit(sizes))
+    }
+
+    /// A piece of fresh jobs has been put into the channel. In a run that is being stopped jobs come back, to be
+    /// ended.
+    pub fn offered(&self, now: Instant) -> Vec<Delivery> {
+        self.with(|state| {
+            let jobs: Vec<Job> = self.fresh.try_iter().flatten().collect();
+            state.offer(jobs, now)
+        })
+    }
+
+    /// No more jobs will be offered.
+    pub fn source_ended(&self) {
+        self.with(Dispatcher::source_ended);
+    }
+
+    // ---- For the slots ----
+
+    /// Changes whenever the orders do.
+    pub fn edition(&self) -> u32 {
+        self.edition.load(Ordering::Acquire)
+    }
+
+    pub fn orders(&self) -> Orders {
+        self.lock().orders().clone()
+    }
+
+    /// What `slot` is to do next. If that is to sleep, it counts as asleep from now on.
+    pub fn ask(&self, slot: u32, standing: Standing, now: Instant) -> Turn {
+        self.with(|state| state.ask(slot, standing, now))
+    }
+
+    /// Takes jobs that are to be run by somebody else, or again. In a run that is being stopped they come back, to
+    /// be ended.
+    pub fn give_back(&self, deliveries: Vec<Delivery>, now: Instant) -> Vec<Delivery> {
+        self.with(|state| state.give_back(deliveries, now))
+    }
+
+    /// Jobs of `job_bytes` have ended in outcomes of `result_bytes`, which will be sent to the collector.
+    /// `replied` says that a worker answered one of them.
+    pub fn ended(&self, job_bytes: usize, result_bytes: usize, replied: bool) {
+        self.with(|state| state.ended(job_bytes, result_bytes, replied));
+    }
+
+    /// A worker's process has been started.
+    pub fn started(&self) {
+        self.with(Dispatcher::started);
+    }
+
+    /// The worker of `slot` has been asked to end, by the end of its input.
+    pub fn asked_to_end(&self, slot: u32) {
+        self.with(|state| state.asked_to_end(slot));
+    }
+
+    /// The worker of `slot` is gone. If it was being replaced in turn, that turn is over.
+    pub fn buried(&self, slot: u32, now: Instant) {
+        self.with(|state| state.buried(slot, now));
+    }
+
+    /// A worker has not ended although it was asked a while ago. Returns all slots whose workers are waited for, the
+    /// first time; later they are none.
+    pub fn lingering(&self) -> Vec<u32> {
+        self.with(Dispatcher::lingering)
+    }
+
+    /// A worker has shown that it works.
+    pub fn proven(&self) {
+        self.with(Dispatcher::proven);
+    }
+
+    /// A worker has ended, or could not be had, before it showed that it works.
+    pub fn failed_start(&self, failure: Failure) -> Verdict {
+        self.with(|state| state.failed_start(failure))
+    }
+
+    /// A worker has answered out of order. Returns whether that is news.
+    pub fn not_serial(&self) -> bool {
+        self.with(Dispatcher::not_serial)
+    }
+
+    /// Whether the hint about silent workers is still to be given; the next time it is not.
+    pub fn take_hint(&self) -> bool {
+        self.with(Dispatcher::take_hint)
+    }
+
+    // ---- For the collector ----
+
+    /// The collector has dealt with the outcomes of `jobs` jobs, of `result_bytes`. Of all it has received,
+    /// `waiting_bytes` wait in memory for their turn.
+    pub fn received(&self, jobs: usize, result_bytes: usize, waiting_bytes: usize, now: Instant) {
+        self.with(|state| state.received(jobs, result_bytes, waiting_bytes, now));
+    }
+
+    // ---- For those who steer the run ----
+
+    /// The run is being stopped. Returns the jobs that wait, to be ended.
+    pub fn stop(&self, level: Level, why: &str) -> Vec<Delivery> {
+        self.with(|state| state.stop(level, why))
+    }
+
+    /// No job is left anywhere: the slots end.
+    pub fn finish(&self) {
+        self.with(Dispatcher::finish);
+    }
+
+    /// The run stands still from now on.
+    pub fn pause(&self) {
+        self.with(|state| state.pause(true));
+    }
+
+    /// The run goes on.
+    pub fn resume(&self) {
+        self.with(|state| state.pause(false));
+    }
+
+    /// Wakes all slots to look at their workers: one of them may have been stopped.
+    pub fn rouse(&self) {
+        self.with(Dispatcher::rouse);
+    }
+
+    /// What the dispatcher knows, for the simulation.
+    #[cfg(test)]
+    pub fn look<T>(&self, look: impl FnOnce(&Dispatcher) -> T) -> T {
+        look(&self.lock())
+    }
+}

@@ -1,0 +1,129 @@
+//! The slots as the dispatcher sees them: who sleeps, what each could do with a job, and who has been called.
+
+use super::standing::{Recycling, Standing, Worker};
+use super::waiting::Fits;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Seat {
+    /// The slot is at work, or sleeps with all the jobs it wants: nobody needs to wake it.
+    Away,
+    Asleep(Need),
+    /// The slot has been woken and has not asked yet.
+    Called(Need),
+    /// The slot has been told to start a worker, which cannot take a job yet.
+    Starting,
+}
+
+/// What a sleeping slot could do with a job; the greatest is called first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Need {
+    /// Its worker has jobs, and is to be replaced in turn: the slot takes others only while another has the turn.
+    RunEmpty,
+    /// Its worker has jobs, and room for more.
+    Queue,
+    /// It has no worker, and would start one.
+    Start,
+    /// Its worker has not shown yet that it works.
+    Begin,
+    /// Its worker has nothing to do, and is to be replaced in turn.
+    IdleInTurn,
+    /// Its worker has nothing to do.
+    Idle,
+}
+
+impl Need {
+    pub const ALL: [Need; 6] = [Need::RunEmpty, Need::Queue, Need::Start, Need::Begin, Need::IdleInTurn, Need::Idle];
+
+    pub fn of(standing: Standing) -> Need {
+        match (standing.in_flight, standing.worker, standing.recycling) {
+            (0, Worker::Proven, Recycling::No) => Need::Idle,
+            (0, Worker::Proven, _) => Need::IdleInTurn,
+            (_, Worker::Absent { .. }, _) => Need::Start,
+            (0, ..) => Need::Begin,
+            (_, _, Recycling::No) => Need::Queue,
+            _ => Need::RunEmpty,
+        }
+    }
+
+    /// Which jobs are for a slot with this need.
+    pub fn fits(self) -> Fits {
+        if self >= Need::Start { Fits::Any } else { Fits::Shared }
+    }
+}
+
+/// All slots, with counts, so that a call that wakes nobody costs nothing.
+#[derive(Debug)]
+pub struct Seats {
+    seats: Vec<Seat>,
+    asleep: [usize; Need::ALL.len()],
+    called: [usize; Need::ALL.len()],
+    starting: usize,
+}
+
+impl Seats {
+    pub fn new(slots: usize) -> Seats {
+        Seats {
+            seats: vec![Seat::Away; slots],
+            asleep: [0; Need::ALL.len()],
+            called: [0; Need::ALL.len()],
+            starting: 0,
+        }
+    }
+
+    pub fn len(&self) -> usize {
+        self.seats.len()
+    }
+
+    pub fn get(&self, slot: u32) -> Seat {
+        self.seats[slot as usize]
+    }
+
+    pub fn set(&mut self, slot: u32, seat: Seat) {
+        match std::mem::replace(&mut self.seats[slot as usize], seat) {
+            Seat::Away => {}
+            Seat::Asleep(need) => self.asleep[need as usize] -= 1,
+            Seat::Called(need) => self.called[need as usize] -= 1,
+            Seat::Starting => self.starting -= 1,
+        }
+        match seat {
+            Seat::Away => {}
+            Seat::Asleep(need) => self.asleep[need as usize] += 1,
+            Seat::Called(need) => self.called[need as usize] += 1,
+            Seat::Starting => self.starting += 1,
+        }
+    }
+
+    pub fn any_asleep(&self) -> bool {
+        self.asleep.iter().any(|&count| count > 0)
+    }
+
+    /// The first slot that sleeps with this need.
+    pub fn find_asleep(&self, need: Need) -> Option<u32> {
+        if self.asleep[need as usize] == 0 {
+            return None;
+        }
+        (0..).zip(&self.seats).find_map(|(slot, seat)| (*seat == Seat::Asleep(need)).then_some(slot))
+    }
+
+    /// How many slots will come for a job by themselves, as seen by one with this need: those that have been called
+    /// and, for one that would have to start a worker first, those that are starting one.
+    pub fn expected(&self, need: Need) -> usize {
+        self.called() + if need == Need::Start { self.starting } else { 0 }
+    }
+
+    /// How many slots with an empty worker sleep.
+    pub fn idle(&self) -> usize {
+        [Need::Begin, Need::IdleInTurn, Need::Idle].map(|need| self.asleep[need as usize]).iter().sum()
+    }
+
+    /// How many slots have been called.
+    pub fn called(&self) -> usize {
+        self.called.iter().sum()
+    }
+
+    /// How many slots have been called that would be called before one with this need. The idle ones stand back for
+    /// nobody: whoever comes first takes what waits.
+    pub fn called_above(&self, need: Need) -> usize {
+        if need >= Need::IdleInTurn { 0 } else { self.called[need as usize + 1..].iter().sum() }
+    }
+}

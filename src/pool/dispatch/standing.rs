@@ -1,0 +1,45 @@
+//! What a slot says of itself when it asks for something to do.
+
+use std::time::Instant;
+
+/// How a slot stands when it asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Standing {
+    /// How many more jobs its worker would take.
+    pub room: usize,
+    /// How many jobs its worker has in its hands.
+    pub in_flight: usize,
+    pub worker: Worker,
+    pub recycling: Recycling,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Worker {
+    /// The slot has no worker; one may be started from this time on. The first is started whether there is work
+    /// or not.
+    Absent {
+        start_at: Instant,
+        is_first: bool,
+    },
+    /// The worker has not shown yet that it works.
+    Unproven,
+    Proven,
+}
+
+/// Whether the slot would like to replace its worker although nothing is wrong with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Recycling {
+    No,
+    /// When its turn comes, and going on until then. Slots take turns, so that most of the pool goes on.
+    InTurn,
+    /// As soon as the worker has no job: it may take no other.
+    AtOnce,
+}
+
+impl Standing {
+    /// Whether the slot could do anything else than sleep until something happens to its worker.
+    pub fn wants_a_turn(&self) -> bool {
+        let is_absent = matches!(self.worker, Worker::Absent { .. });
+        is_absent || self.room > 0 || self.recycling != Recycling::No
+    }
+}

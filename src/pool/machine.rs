@@ -1,0 +1,101 @@
+//! A slot's worker as a real process: what a seat does to it, and what the poll loop reads from it.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
+
+use rustix::io::Errno;
+
+use super::memory_events::MemoryEvents;
+use super::process::Process;
+use super::seat::{Body, Wrote};
+use super::settings::PoolSettings;
+
+pub struct Machine {
+    slot: u32,
+    settings: Arc<PoolSettings>,
+    pub process: Option<Process>,
+    /// What the kernel had killed for want of memory when the worker was started.
+    pub memory_events: MemoryEvents,
+}
+
+/// Jobs and replies larger than this get larger pipes: it is the default capacity.
+pub const PIPE: usize = 64 * 1024;
+
+impl Machine {
+    pub fn new(slot: u32, settings: Arc<PoolSettings>) -> Machine {
+        Machine { slot, settings, process: None, memory_events: MemoryEvents::now() }
+    }
+
+    /// The descriptors to wait for, where there is a worker.
+    pub fn output(&self) -> Option<BorrowedFd<'_>> {
+        self.process.as_ref()?.output.as_ref().map(AsFd::as_fd)
+    }
+
+    pub fn stderr(&self) -> Option<BorrowedFd<'_>> {
+        self.process.as_ref()?.stderr.as_ref().map(AsFd::as_fd)
+    }
+
+    pub fn input(&self) -> Option<BorrowedFd<'_>> {
+        self.process.as_ref()?.input.as_ref().map(AsFd::as_fd)
+    }
+}
+
+impl Body for Machine {
+    fn spawn(&mut self) -> io::Result<()> {
+        assert!(self.process.is_none(), "the old worker has been buried");
+        self.memory_events = MemoryEvents::now();
+        self.process = Some(Process::spawn(&self.settings.command, self.slot, self.settings.workers)?);
+        Ok(())
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Wrote {
+        loop {
+            let Some(input) = self.input() else { return Wrote::Full };
+            match rustix::io::write(input, bytes) {
+                Ok(bytes) => return Wrote::Bytes(bytes),
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => return Wrote::Full,
+                // EPIPE: the worker has closed its end, perhaps by ending, which is seen apart from this.
+                Err(_) => {
+                    let unread = self.process.as_mut().and_then(Process::input_broke);
+                    return Wrote::Broken(unread.unwrap_or(0));
+                }
+            }
+        }
+    }
+
+    fn expect(&mut self, bytes: usize) {
+        if bytes > PIPE
+            && let Some(process) = &mut self.process
+        {
+            process.widen_input();
+        }
+    }
+
+    fn close_input(&mut self) -> bool {
+        let Some(process) = &mut self.process else { return false };
+        process.close_input();
+        process.output.is_none()
+    }
+
+    fn signal(&mut self, signal: i32) {
+        if let Some(process) = &self.process {
+            process.signal(signal);
+        }
+    }
+
+    fn bury(&mut self) {
+        if let Some(process) = self.process.take() {
+            process.bury();
+        }
+    }
+
+    fn memory(&mut self) -> Option<usize> {
+        self.process.as_ref().and_then(Process::memory)
+    }
+
+    fn waits_for_input(&mut self) -> bool {
+        self.process.as_ref().is_some_and(Process::waits_for_input)
+    }
+}

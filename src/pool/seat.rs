@@ -1,0 +1,378 @@
+//! One slot's dealings between its session, its worker's process, the dispatcher and the rest of the run: what is
+//! done in one round of its loop, and when the next round is due.
+//!
+//! Process and listeners are traits, so that the simulation of the pool runs these very rounds. What only a real
+//! slot has, the wait in `poll` and the reading of pipes, is in `slot`.
+
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use super::delivery::Delivery;
+use super::dispatch::{Dispatch, Failure, Turn, Verdict};
+use super::session::{Action, Report, Session};
+use super::settings::PoolSettings;
+use crate::words::cancel::Level;
+use crate::words::error::{Error, HIGHER_LIMIT, reason};
+use crate::words::outcome::{Outcome, Status};
+
+/// What a seat does to its worker's process.
+pub trait Body {
+    /// Starts a worker; the one before has been buried.
+    fn spawn(&mut self) -> io::Result<()>;
+    fn write(&mut self, bytes: &[u8]) -> Wrote;
+    /// A job of so many bytes is about to be written.
+    fn expect(&mut self, bytes: usize);
+    /// Closes the worker's stdin. Returns whether its output is closed with it.
+    fn close_input(&mut self) -> bool;
+    /// Sends a signal to the worker's process group, if there is a worker.
+    fn signal(&mut self, signal: i32);
+    /// Kills the process group's remains, reaps the worker and closes its pipes.
+    fn bury(&mut self);
+    /// Resident memory of the worker's process group, in bytes, where the system tells.
+    fn memory(&mut self) -> Option<usize>;
+    /// Whether the worker has read all that it was given and waits for more.
+    fn waits_for_input(&mut self) -> bool;
+}
+
+/// What a write into a worker's stdin came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wrote {
+    Bytes(usize),
+    Full,
+    /// The worker has closed its end, with so many bytes unread in it.
+    Broken(u64),
+}
+
+/// Who hears what comes of a seat's work.
+pub trait Ear {
+    fn outcomes(&mut self, outcomes: Vec<Outcome>);
+    fn news(&mut self, news: News);
+}
+
+/// What the collector does not need to know, but people or the run do.
+#[derive(Debug)]
+pub enum News {
+    Started,
+    /// A worker failed at its start; in words.
+    StartFailed(String),
+    /// No process could be had, for now; in words.
+    Starved(String),
+    /// The pool cannot go on.
+    GaveUp(Error),
+    /// A worker is gone, unplanned; in words.
+    Lost(String),
+    Recycled,
+    /// A worker is gone, however.
+    Buried,
+    /// A worker has answered out of order, for the first time in this run.
+    NotSerial,
+    /// A worker has been silent for so long and probably holds its output back.
+    Silent(Duration),
+    /// These slots' workers have not ended although their input was closed; they get so much longer.
+    Lingering(Vec<u32>, Duration),
+    Progress {
+        job: u64,
+        data: Bytes,
+    },
+    PassedOnRetry,
+    /// No worker will ever work: the handler's own error, as JSON.
+    Fatal(Bytes),
+}
+
+pub struct Seat<B, E> {
+    pub number: u32,
+    pub session: Session,
+    pub body: B,
+    settings: Arc<PoolSettings>,
+    dispatch: Arc<Dispatch>,
+    ear: E,
+    /// The edition of the orders that were obeyed last.
+    obeyed: u32,
+    paused: bool,
+    /// A worker has been started, or tried to be.
+    has_started: bool,
+    close_when_written: bool,
+    /// The dispatcher has told this slot to sleep, until this time if there is one: the slot must ask again when it
+    /// is awake.
+    asleep: Option<Option<Instant>>,
+    /// People have been told that no process can be had.
+    told_starved: bool,
+    memory_due: Instant,
+}
+
+/// A worker's memory is looked at this often at most: /proc is not free.
+const MEMORY_CHECK: Duration = Duration::from_millis(100);
+
+impl<B: Body, E: Ear> Seat<B, E> {
+    /// `seed` makes the jitter of this slot.
+    pub fn new(
+        number: u32,
+        settings: Arc<PoolSettings>,
+        dispatch: Arc<Dispatch>,
+        body: B,
+        ear: E,
+        seed: u64,
+        now: Instant,
+    ) -> Seat<B, E> {
+        Seat {
+            number,
+            session: Session::new(number, Arc::clone(&settings), now, seed),
+            body,
+            settings,
+            dispatch,
+            ear,
+            obeyed: 0,
+            paused: false,
+            has_started: false,
+            close_when_written: false,
+            asleep: None,
+            told_starved: false,
+            memory_due: now,
+        }
+    }
+
+    /// Does all that can be done now. Returns when the next round is due, if nothing happens before.
+    pub fn round(&mut self, now: Instant) -> Option<Instant> {
+        loop {
+            self.obey(now);
+            self.write(now);
+            // What the session decided about the old worker comes before a new one: it is buried first.
+            self.settle(now);
+            self.check_memory(now);
+            match self.next_turn(now) {
+                Turn::Sleep(until) => return self.deadline(until, now),
+                Turn::Start => self.start(now),
+                Turn::Recycle => self.session.retire(now),
+                Turn::Jobs(deliveries) => self.give(deliveries, now),
+            }
+        }
+    }
+
+    /// Whether replies are matched to their jobs by number.
+    pub fn has_ids(&self) -> bool {
+        self.settings.protocol.has_ids()
+    }
+
+    /// Nothing is left to be done here, ever.
+    pub fn is_over(&self) -> bool {
+        self.session.is_over()
+    }
+
+    fn deadline(&self, until: Option<Instant>, now: Instant) -> Option<Instant> {
+        // The run stands still: its clock does, too, so that no deadline comes nearer. The end of it rings the bell.
+        if self.paused {
+            return None;
+        }
+        let nap = Some(self.session.nap()).filter(|nap| !nap.is_zero()).map(|nap| now + nap);
+        [self.session.deadline(now), until, nap].into_iter().flatten().min()
+    }
+
+    /// Judges the deadlines that have passed at `now`. All that had arrived by then must have been heard.
+    pub fn tick(&mut self, now: Instant) {
+        self.session.tick(now);
+    }
+
+    /// Looks at what others have ordered: stop, pause, end of work.
+    fn obey(&mut self, now: Instant) {
+        let edition = self.dispatch.edition();
+        if edition == self.obeyed {
+            return;
+        }
+        self.obeyed = edition;
+        let orders = self.dispatch.orders();
+        if orders.level >= Level::Drain {
+            self.session.cancel(orders.level, &orders.why, now);
+        }
+        if orders.finished {
+            self.session.finish(now);
+        }
+        if orders.one_at_a_time {
+            self.session.one_at_a_time();
+        }
+        if orders.paused != self.paused {
+            self.paused = orders.paused;
+            self.body.signal(if orders.paused { libc::SIGSTOP } else { libc::SIGCONT });
+        }
+    }
+
+    fn check_memory(&mut self, now: Instant) {
+        if self.settings.recycle.memory.is_none() || now < self.memory_due || !self.session.is_live() {
+            return;
+        }
+        self.memory_due = now + MEMORY_CHECK;
+        if let Some(bytes) = self.body.memory() {
+            self.session.memory(bytes);
+        }
+    }
+
+    /// What the dispatcher would have this slot do; it is asked only where the answer could be news.
+    fn next_turn(&mut self, now: Instant) -> Turn {
+        let Some(standing) = self.session.standing(!self.has_started, now) else { return Turn::Sleep(None) };
+        if self.asleep.is_none() && !standing.wants_a_turn() {
+            return Turn::Sleep(None);
+        }
+        let turn = self.dispatch.ask(self.number, standing, now);
+        self.asleep = match &turn {
+            Turn::Sleep(until) if standing.wants_a_turn() => Some(*until),
+            _ => None,
+        };
+        turn
+    }
+
+    fn give(&mut self, deliveries: Vec<Delivery>, now: Instant) {
+        for delivery in deliveries {
+            self.body.expect(delivery.job.data.len());
+            self.session.give(delivery, now);
+        }
+    }
+
+    fn start(&mut self, now: Instant) {
+        self.has_started = true;
+        match self.body.spawn() {
+            Ok(()) => {
+                self.dispatch.started();
+                self.close_when_written = false;
+                self.session.spawned(now);
+                self.ear.news(News::Started);
+            }
+            Err(error) => self.failed_to_spawn(&error, now),
+        }
+    }
+
+    fn failed_to_spawn(&mut self, error: &io::Error, now: Instant) {
+        let program = self.settings.command.program.to_string_lossy();
+        let words = format!("cannot start worker w{}: {program}: {}", self.number, reason(error));
+        let starved = [libc::EAGAIN, libc::EMFILE, libc::ENFILE, libc::ENOMEM];
+        if error.raw_os_error().is_some_and(|code| starved.contains(&code)) {
+            if !std::mem::replace(&mut self.told_starved, true) {
+                self.ear.news(News::Starved(words.clone()));
+            }
+            self.failed_start(Failure::Starved, &words, now);
+            return;
+        }
+        let mut error = Error::pool(words);
+        if error.message.ends_with("Exec format error") {
+            error = error.hint("a script needs a first line such as #!/bin/sh");
+        }
+        // The run is stopped by this, which the next look at the orders shows.
+        self.session.pause(now + MEMORY_CHECK);
+        self.ear.news(News::GaveUp(error));
+    }
+
+    fn failed_start(&mut self, failure: Failure, words: &str, now: Instant) {
+        match self.dispatch.failed_start(failure) {
+            Verdict::Pause(pause) => self.session.pause(now + pause),
+            Verdict::GiveUp(failures) => {
+                let message = format!("workers keep failing to start ({failures} in a row): {words}");
+                let error = Error::pool(message);
+                let error = if failure == Failure::Starved { error.hint(HIGHER_LIMIT) } else { error };
+                self.session.pause(now + MEMORY_CHECK);
+                self.ear.news(News::GaveUp(error));
+            }
+        }
+    }
+
+    /// Writes into the worker's stdin as much as it takes now.
+    fn write(&mut self, now: Instant) {
+        loop {
+            let pending = self.session.pending_input();
+            if pending.is_empty() {
+                if std::mem::take(&mut self.close_when_written) && self.body.close_input() {
+                    self.session.output_ended(now);
+                }
+                return;
+            }
+            match self.body.write(pending) {
+                Wrote::Bytes(bytes) => self.session.written(bytes),
+                Wrote::Full => return,
+                Wrote::Broken(unread) => self.session.input_broken(unread, now),
+            }
+        }
+    }
+
+    /// Does what the session decided, and passes on what it has to say.
+    fn settle(&mut self, now: Instant) {
+        loop {
+            let actions = std::mem::take(&mut self.session.out.actions);
+            let reports = std::mem::take(&mut self.session.out.reports);
+            if actions.is_empty() && reports.is_empty() {
+                break;
+            }
+            actions.into_iter().for_each(|action| self.act(action, now));
+            reports.into_iter().for_each(|report| self.report(report, now));
+        }
+        if self.close_when_written {
+            self.write(now);
+        }
+        let mut outcomes = std::mem::take(&mut self.session.out.outcomes);
+        let returned = std::mem::take(&mut self.session.out.returned);
+        if !returned.is_empty() {
+            let refused = self.dispatch.give_back(returned, now);
+            if !refused.is_empty() {
+                let why = self.dispatch.orders().why;
+                outcomes.extend(refused.into_iter().map(|delivery| delivery.not_run(&why)));
+            }
+        }
+        if !outcomes.is_empty() {
+            account(&self.dispatch, &mut outcomes, self.settings.keep_jobs);
+            self.ear.outcomes(outcomes);
+        }
+    }
+
+    fn act(&mut self, action: Action, now: Instant) {
+        match action {
+            Action::CloseInput => {
+                self.close_when_written = true;
+                self.dispatch.asked_to_end(self.number);
+            }
+            Action::Signal(signal) => self.body.signal(signal),
+            Action::Bury => {
+                self.body.bury();
+                self.dispatch.buried(self.number, now);
+                self.ear.news(News::Buried);
+            }
+        }
+    }
+
+    fn report(&mut self, report: Report, now: Instant) {
+        let news = match report {
+            Report::FailedStart(failure, words) => {
+                self.ear.news(News::StartFailed(words.clone()));
+                return self.failed_start(failure, &words, now);
+            }
+            Report::Proven => return self.dispatch.proven(),
+            Report::NotSerial if self.dispatch.not_serial() => News::NotSerial,
+            Report::NotSerial => return,
+            Report::Silent(silent) if self.body.waits_for_input() && self.dispatch.take_hint() => News::Silent(silent),
+            Report::Silent(_) => return,
+            Report::Lingers(until) => match self.dispatch.lingering() {
+                slots if slots.is_empty() => return,
+                slots => News::Lingering(slots, until.saturating_duration_since(now)),
+            },
+            Report::Fatal(error) => News::Fatal(error),
+            Report::Lost(words) => News::Lost(words),
+            Report::Recycled => News::Recycled,
+            Report::Progress { job, data } => News::Progress { job, data },
+            Report::PassedOnRetry => News::PassedOnRetry,
+        };
+        self.ear.news(news);
+    }
+}
+
+/// Enters outcomes that are about to be sent to the collector into the accounts. Jobs' data that nobody will want
+/// is dropped, so that it no longer takes memory.
+pub fn account(dispatch: &Dispatch, outcomes: &mut [Outcome], keep_jobs: bool) {
+    let (mut job_bytes, mut result_bytes, mut replied) = (0, 0, false);
+    for outcome in outcomes {
+        job_bytes += outcome.job.data.len();
+        replied |= matches!(outcome.status, Status::Ok | Status::Error);
+        if !keep_jobs {
+            outcome.job.data = Bytes::new();
+        }
+        result_bytes += outcome.size();
+    }
+    dispatch.ended(job_bytes, result_bytes, replied);
+}

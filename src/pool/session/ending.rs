@@ -1,0 +1,151 @@
+//! The end of a worker that is under way: why, and which step has been taken.
+//!
+//! ```text
+//! end of work, recycling:      end of file, --grace, SIGTERM, 1 s, SIGKILL
+//! stop of the run:             --grace to answer, then the same from SIGTERM on
+//! timeout:                     (--dump, 1 s) SIGTERM, --grace, SIGKILL
+//! broken protocol, bad start:  SIGTERM, --grace, SIGKILL
+//! stopped by its terminal:     SIGKILL
+//! ```
+
+use std::time::{Duration, Instant};
+
+use super::explain;
+use crate::words::outcome::JobError;
+
+#[derive(Debug)]
+pub struct Ending {
+    pub why: Why,
+    pub step: Step,
+    /// When the next step is due.
+    pub next: Instant,
+    /// When people are to be told that the worker is still being waited for.
+    pub tell: Option<Instant>,
+    /// The signals that the worker has been sent.
+    sent: Vec<i32>,
+    /// The worker has written a line once its input was closed, although its job's time was up.
+    answered_probe: bool,
+    /// What the worker wrote to stderr when it was asked where it is stuck.
+    dump: Vec<u8>,
+}
+
+/// Why a worker was ended. What follows (its exit, the end of its output) never overwrites this.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Why {
+    /// No work is left.
+    Finish,
+    Recycle,
+    /// The run is being stopped.
+    Stopped,
+    /// The worker closed its stdin: it takes no more jobs.
+    ClosedInput,
+    /// The worker closed its stdout and stayed.
+    ClosedOutput,
+    /// The worker took longer than `--start-timeout` to load.
+    StartTimeout,
+    /// A job took longer than its time limit; in words.
+    Timeout(String),
+    /// The worker wrote what is no reply; in words.
+    BadReply(String),
+    /// The system has stopped the worker for using the terminal; in words.
+    Suspended(String),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// The worker may still answer what it has.
+    Answering,
+    /// The worker's input has been closed.
+    Asked,
+    /// The worker's input has been closed to see whether that makes it answer.
+    Probed,
+    /// The worker has been sent the signal of `--dump`.
+    Dumping,
+    Terminated,
+    Killed,
+}
+
+/// Between SIGTERM and SIGKILL, for a worker that had `--grace` already.
+pub const LAST_WORDS: Duration = Duration::from_secs(1);
+/// For the stack dump that `--dump` asks for.
+pub const DUMP: Duration = Duration::from_secs(1);
+/// For a program that buffers its output to write it at the end of its input.
+pub const PROBE: Duration = Duration::from_millis(500);
+/// A killed process that is still there hangs in the kernel; nobody can wait for that.
+pub const ABANDONED: Duration = Duration::from_secs(10);
+/// People wonder what they are waiting for after about a second.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// Enough for some dozens of stack traces.
+const DUMP_KEPT: usize = 64 * 1024;
+
+impl Ending {
+    pub fn new(why: Why, step: Step, next: Instant) -> Ending {
+        Ending { why, step, next, tell: None, sent: Vec::new(), answered_probe: false, dump: Vec::new() }
+    }
+
+    /// The worker has been asked to end, at `now`, by the end of its input, and has until `until`.
+    pub fn asked(why: Why, now: Instant, until: Instant) -> Ending {
+        let tell = now + PATIENCE;
+        Ending { tell: (tell < until).then_some(tell), ..Ending::new(why, Step::Asked, until) }
+    }
+
+    /// The worker is sent `signal`, and the step after this one is due at `next`.
+    pub fn signal(&mut self, signal: i32, step: Step, next: Instant) {
+        self.sent.push(signal);
+        self.step = step;
+        self.next = next;
+        self.tell = None;
+    }
+
+    /// The same end for another reason: what has been sent and dumped is kept.
+    pub fn because(self, why: Why) -> Ending {
+        Ending { why, tell: None, ..self }
+    }
+
+    pub fn deadline(&self) -> Instant {
+        self.tell.map_or(self.next, |tell| tell.min(self.next))
+    }
+
+    /// A worker that was asked may answer; a condemned one may not.
+    pub fn takes_replies(&self) -> bool {
+        matches!(self.why, Why::Finish | Why::Recycle | Why::Stopped | Why::ClosedInput)
+    }
+
+    /// The worker has not been asked to end yet.
+    pub fn is_answering(&self) -> bool {
+        self.step == Step::Answering
+    }
+
+    /// Whether we have sent the worker this signal.
+    pub fn has_sent(&self, signal: i32) -> bool {
+        self.sent.contains(&signal)
+    }
+
+    /// Whether we have sent the worker any signal.
+    pub fn was_signalled(&self) -> bool {
+        !self.sent.is_empty()
+    }
+
+    /// A line has come that is nobody's any more.
+    pub fn late_line(&mut self) {
+        self.answered_probe |= self.step == Step::Probed;
+    }
+
+    /// Adds to a job's error what the worker has shown since its time was up.
+    pub fn explain(&self, mut error: JobError) -> JobError {
+        if !self.dump.is_empty() {
+            error = error.with("dump", String::from_utf8_lossy(&self.dump).into_owned());
+        }
+        if self.answered_probe {
+            error = error.with("hint", explain::BUFFERED);
+        }
+        error
+    }
+
+    pub fn stderr(&mut self, bytes: &[u8]) {
+        if self.step == Step::Dumping {
+            let room = DUMP_KEPT - self.dump.len();
+            self.dump.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        }
+    }
+}

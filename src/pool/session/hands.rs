@@ -1,0 +1,162 @@
+//! The jobs that a worker has been given and has not answered.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use super::super::delivery::Delivery;
+use crate::words::outcome::{JobError, Status};
+
+/// A job in the hands of a worker.
+#[derive(Debug)]
+pub struct Open {
+    pub delivery: Delivery,
+    /// Where the job's bytes stand in the worker's input.
+    pub begins: u64,
+    pub ends: u64,
+    /// Since when the job may be running: it was given to an idle worker, or the one before it was answered.
+    pub started: Option<Instant>,
+    /// How the job will end, where that is decided but not yet told: the worker is still being asked where it is
+    /// stuck, or must be gone before the job is run again.
+    pub fate: Option<Fate>,
+}
+
+/// How an open job will end, decided before its worker is gone.
+#[derive(Debug)]
+pub struct Fate {
+    pub status: Status,
+    pub error: JobError,
+    pub elapsed: Duration,
+}
+
+impl Open {
+    pub fn number(&self) -> u64 {
+        self.delivery.job.number
+    }
+
+    /// How long the job has been running, if it is.
+    pub fn elapsed(&self, now: Instant) -> Duration {
+        self.started.map_or(Duration::ZERO, |at| now.saturating_duration_since(at))
+    }
+}
+
+/// How a worker takes its jobs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Manner {
+    /// One after the other, in the order given: only the first can be running.
+    InOrder,
+    /// Up to so many at the same time, as `--concurrency` asks.
+    AtOnce(usize),
+    /// Several at the same time, although nobody asked it to: it has answered out of order.
+    OutOfOrder,
+}
+
+#[derive(Debug)]
+pub struct Hands {
+    /// In the order given; the first is the head.
+    open: VecDeque<Open>,
+    pub manner: Manner,
+}
+
+impl Hands {
+    pub fn new(concurrency: usize) -> Hands {
+        let manner = if concurrency > 1 { Manner::AtOnce(concurrency) } else { Manner::InOrder };
+        Hands { open: VecDeque::new(), manner }
+    }
+
+    pub fn len(&self) -> usize {
+        self.open.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.open.is_empty()
+    }
+
+    pub fn head(&self) -> Option<&Open> {
+        self.open.front()
+    }
+
+    pub fn head_mut(&mut self) -> Option<&mut Open> {
+        self.open.front_mut()
+    }
+
+    /// Whether several of the jobs may be running at the same time.
+    pub fn run_at_once(&self) -> bool {
+        self.manner != Manner::InOrder
+    }
+
+    /// Whether a job is among them that shares its worker with no other.
+    pub fn hold_one_alone(&self) -> bool {
+        self.open.iter().any(|open| open.delivery.alone)
+    }
+
+    /// Adds a job whose bytes stand at these places of the worker's input.
+    pub fn push(&mut self, delivery: Delivery, begins: u64, ends: u64, now: Instant) {
+        let runs = self.open.is_empty() || matches!(self.manner, Manner::AtOnce(_));
+        self.open.push_back(Open { delivery, begins, ends, started: runs.then_some(now), fate: None });
+    }
+
+    /// Where the job with this number stands, or the head where the protocol has no numbers.
+    pub fn find(&self, id: Option<u64>) -> Option<usize> {
+        match id {
+            None => (!self.open.is_empty()).then_some(0),
+            Some(id) => self.open.iter().position(|open| open.number() == id),
+        }
+    }
+
+    pub fn get(&self, index: usize) -> &Open {
+        &self.open[index]
+    }
+
+    /// Takes the job at `index`. The one that is the head after that is running now.
+    pub fn take(&mut self, index: usize, now: Instant) -> Open {
+        let open = self.open.remove(index).expect("the index was found among the open jobs");
+        if let Some(head) = self.open.front_mut() {
+            head.started.get_or_insert(now);
+        }
+        open
+    }
+
+    /// Takes the job whose fate is decided, if `is_over` says that it need not wait for its worker's end.
+    pub fn take_fated(&mut self, is_over: impl Fn(&Open, &Fate) -> bool) -> Option<(Delivery, Fate)> {
+        let index = self.open.iter().position(|open| open.fate.as_ref().is_some_and(|fate| is_over(open, fate)))?;
+        let open = self.open.remove(index)?;
+        Some((open.delivery, open.fate?))
+    }
+
+    /// Decides how the job at `index` will end.
+    pub fn seal(&mut self, index: usize, fate: Fate) {
+        self.open[index].fate = Some(fate);
+    }
+
+    pub fn take_all(&mut self) -> VecDeque<Open> {
+        std::mem::take(&mut self.open)
+    }
+
+    /// Takes the jobs that are not wholly within the first `accepted` bytes of the input.
+    pub fn take_unsent(&mut self, accepted: u64) -> Vec<Delivery> {
+        self.take_behind(self.open.partition_point(|open| open.ends <= accepted))
+    }
+
+    /// Takes the jobs that stand wholly behind the first `read` bytes of the input.
+    pub fn take_unread(&mut self, read: u64) -> Vec<Delivery> {
+        self.take_behind(self.open.partition_point(|open| open.begins < read))
+    }
+
+    /// One whose fate is decided stays where it is.
+    fn take_behind(&mut self, index: usize) -> Vec<Delivery> {
+        let (taken, kept): (Vec<Open>, Vec<Open>) = self.open.drain(index..).partition(|open| open.fate.is_none());
+        self.open.extend(kept);
+        taken.into_iter().map(|open| open.delivery).collect()
+    }
+
+    /// Of the jobs that are running, the one whose time is up first, and when. `default` is the time limit of a job
+    /// that brings none along, `loading` what is added to all of them.
+    pub fn next_timeout(&self, default: Option<Duration>, loading: Duration) -> Option<(usize, Instant)> {
+        let running = if self.run_at_once() { self.open.len() } else { 1 };
+        let due = |(index, open): (usize, &Open)| {
+            let limit = open.delivery.job.timeout().or(default).filter(|_| open.fate.is_none())?;
+            Some((index, open.started?.checked_add(limit)?.checked_add(loading)?))
+        };
+        self.open.iter().take(running).enumerate().filter_map(due).min_by_key(|&(_, at)| at)
+    }
+}

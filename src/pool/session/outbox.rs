@@ -1,0 +1,56 @@
+//! What a session has to say: what is to be done with the process, what has become of jobs, what people should know.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use super::super::delivery::Delivery;
+use super::super::dispatch::Failure;
+use crate::words::outcome::Outcome;
+
+/// What has come out of a session since it was last emptied.
+#[derive(Debug, Default)]
+pub struct Outbox {
+    pub outcomes: Vec<Outcome>,
+    pub returned: Vec<Delivery>,
+    pub reports: Vec<Report>,
+    pub actions: Vec<Action>,
+}
+
+/// What is to be done with the worker's process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// Close the worker's stdin, once all that is queued has been written.
+    CloseInput,
+    /// Send this signal to the worker's process group.
+    Signal(i32),
+    /// Kill the process group's remains, reap the worker and close its pipes.
+    Bury,
+}
+
+/// What the pool, the bar or the log should know.
+#[derive(Debug)]
+pub enum Report {
+    /// A worker ended, or was ended, before it showed that it works.
+    FailedStart(Failure, String),
+    /// A worker has said `ready` or answered.
+    Proven,
+    /// A worker answered out of order without being asked to run jobs at once.
+    NotSerial,
+    /// No worker will ever work: the handler's own error, as JSON.
+    Fatal(Bytes),
+    /// A worker is gone, unplanned; it is replaced if there is work.
+    Lost(String),
+    /// A worker is gone as planned.
+    Recycled,
+    /// A worker has answered nothing although its first job was given so long ago.
+    Silent(Duration),
+    /// A worker has not ended although its input was closed a while ago. It is waited for until this time.
+    Lingers(Instant),
+    Progress {
+        job: u64,
+        data: Bytes,
+    },
+    /// A job succeeded after a failed attempt.
+    PassedOnRetry,
+}

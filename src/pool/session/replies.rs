@@ -1,0 +1,156 @@
+//! What the worker writes: replies, and what they mean for its jobs.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use super::hands::Manner;
+use super::live::Stage;
+use super::outbox::Report;
+use super::state::Session;
+use crate::pool::delivery::Delivery;
+use crate::protocol::Body;
+use crate::text::redact::redact;
+use crate::words::advice::RetryAdvice;
+use crate::words::cancel::Level;
+use crate::words::outcome::{Outcome, Status};
+
+/// The final answer to a job.
+enum Answer {
+    Ok(Bytes),
+    Error(Bytes, RetryAdvice),
+}
+
+impl Session {
+    /// Takes one line of the worker's output. Returns whether it was the final answer to a job.
+    pub(super) fn line(&mut self, line: Bytes, now: Instant) -> bool {
+        let (protocol, longest) = (self.settings.protocol, self.settings.max_reply_bytes);
+        let Some(live) = self.live_mut() else { return false };
+        if !live.takes_replies() {
+            if let Some(ending) = &mut live.ending {
+                ending.late_line();
+            }
+            return false;
+        }
+        if line.len() > longest {
+            self.reply_too_long(&line, now);
+            return false;
+        }
+        let reply = match protocol.decode(&line) {
+            Ok(reply) => reply,
+            Err(reason) => {
+                self.broken_protocol(&reason, &line, now);
+                return false;
+            }
+        };
+        match reply.body {
+            Body::Ok(data) => return self.answer(reply.id, Answer::Ok(data), &line, now),
+            Body::Error { error, advice } => return self.answer(reply.id, Answer::Error(error, advice), &line, now),
+            Body::Noise => {}
+            Body::Ready => self.ready(now),
+            Body::Recycle => live.wear.asked(),
+            Body::Fatal(error) => self.out.reports.push(Report::Fatal(error)),
+            Body::Progress(data) => {
+                // One that comes late is nobody's.
+                if let Some(index) = live.hands.find(reply.id) {
+                    let job = live.hands.get(index).number();
+                    self.out.reports.push(Report::Progress { job, data });
+                }
+            }
+        }
+        false
+    }
+
+    fn ready(&mut self, now: Instant) {
+        let Some(live) = self.live_mut() else { return };
+        if !live.is_proven() {
+            // The first job's clock starts here: loading is over.
+            if let Some(head) = live.hands.head_mut() {
+                head.started = Some(now);
+            }
+            live.pace.begin(now);
+        }
+        self.proven();
+    }
+
+    fn answer(&mut self, id: Option<u64>, answer: Answer, line: &Bytes, now: Instant) -> bool {
+        let Some(live) = self.live_mut() else { return false };
+        // Bytes that are not in the pipe cannot have been answered.
+        let accepted = live.input.accepted();
+        let Some(index) = live.hands.find(id).filter(|&index| live.hands.get(index).ends <= accepted) else {
+            let reason = match id {
+                Some(id) => format!("job {id} is not in its hands"),
+                None => "no job was in its hands".to_owned(),
+            };
+            self.broken_protocol(&reason, line, now);
+            return false;
+        };
+        if index > 0 && live.hands.manner == Manner::InOrder {
+            live.hands.manner = Manner::OutOfOrder;
+            self.out.reports.push(Report::NotSerial);
+        }
+        let Some(live) = self.live_mut() else { return false };
+        let open = live.hands.take(index, now);
+        live.wear.answered();
+        let elapsed = open.elapsed(now);
+        self.proven();
+        match answer {
+            Answer::Ok(data) => {
+                if open.delivery.charged > 0 {
+                    self.out.reports.push(Report::PassedOnRetry);
+                }
+                let outcome = self.outcome(open.delivery, Status::Ok, data, elapsed);
+                self.out.outcomes.push(outcome);
+            }
+            Answer::Error(error, advice) => {
+                let fields = &self.settings.redact;
+                let error = if fields.is_empty() { error } else { redact(&error, fields) };
+                self.fail(open.delivery, Status::Error, error, advice, elapsed, now);
+            }
+        }
+        true
+    }
+
+    fn proven(&mut self) {
+        let Some(live) = self.live_mut() else { return };
+        if !live.is_proven() {
+            live.stage = Stage::Proven;
+            self.out.reports.push(Report::Proven);
+        }
+    }
+
+    /// The outcome of an attempt.
+    fn outcome(&self, delivery: Delivery, status: Status, payload: Bytes, elapsed: Duration) -> Outcome {
+        let attempts = delivery.charged + 1;
+        Outcome { job: delivery.job, status, payload, attempts, worker: Some(self.slot), elapsed }
+    }
+
+    /// An attempt has failed: the job is run again or ends. The worker must not be running it any more.
+    pub(super) fn fail(
+        &mut self,
+        delivery: Delivery,
+        status: Status,
+        error: Bytes,
+        advice: RetryAdvice,
+        elapsed: Duration,
+        now: Instant,
+    ) {
+        let attempt = delivery.charged + 1;
+        let dice = self.dice.f64();
+        let retry = self.settings.retry.next(status, attempt, advice, dice).filter(|_| self.level < Level::Drain);
+        let Some(delay) = retry else {
+            let outcome = self.outcome(delivery, status, error, elapsed);
+            self.out.outcomes.push(outcome);
+            return;
+        };
+        let job = delivery.job.clone();
+        let failure = self.outcome(delivery, status, error, elapsed);
+        self.out.returned.push(Delivery {
+            charged: attempt,
+            alone: status != Status::Error,
+            not_before: now.checked_add(delay),
+            last_failure: Some(Box::new(failure)),
+            ..Delivery::new(job)
+        });
+    }
+}

@@ -1,0 +1,68 @@
+//! A session's state. What happens to it is in the files beside this one, a topic each.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::live::Live;
+use super::outbox::Outbox;
+use crate::pool::settings::PoolSettings;
+use crate::words::cancel::Level;
+
+pub struct Session {
+    pub(super) slot: u32,
+    pub(super) settings: Arc<PoolSettings>,
+    pub(super) state: State,
+    pub(super) level: Level,
+    /// Why the run is being stopped, once it is.
+    pub(super) stop_reason: String,
+    /// No work is left anywhere.
+    pub(super) finishing: bool,
+    /// Deaths of this slot's workers since the last answer: they pause the slot, and never stop the run.
+    pub(super) deaths: u32,
+    /// Another worker of the pool has shown that it does not take its jobs in order.
+    pub(super) one_at_a_time: bool,
+    /// For jitter.
+    pub(super) dice: fastrand::Rng,
+    pub out: Outbox,
+}
+
+pub(super) enum State {
+    /// No process; one may be started from this time on.
+    Absent {
+        start_at: Instant,
+    },
+    Live(Box<Live>),
+    /// No process, and none will be started.
+    Over,
+}
+
+impl Session {
+    /// `seed` makes the jitter of this slot.
+    pub fn new(slot: u32, settings: Arc<PoolSettings>, now: Instant, seed: u64) -> Session {
+        Session {
+            slot,
+            settings,
+            state: State::Absent { start_at: now },
+            level: Level::Run,
+            stop_reason: String::new(),
+            finishing: false,
+            deaths: 0,
+            one_at_a_time: false,
+            dice: fastrand::Rng::with_seed(seed),
+            out: Outbox::default(),
+        }
+    }
+
+    pub(super) fn live(&self) -> Option<&Live> {
+        if let State::Live(live) = &self.state { Some(live) } else { None }
+    }
+
+    pub(super) fn live_mut(&mut self) -> Option<&mut Live> {
+        if let State::Live(live) = &mut self.state { Some(live) } else { None }
+    }
+
+    /// Neither a stop nor the end of all work has been ordered.
+    pub(super) fn goes_on(&self) -> bool {
+        self.level == Level::Run && !self.finishing
+    }
+}

@@ -1,0 +1,120 @@
+//! What a seat of the simulated pool does to its worker, and who hears of it.
+
+use std::cell::RefCell;
+use std::io;
+use std::rc::Rc;
+use std::time::Instant;
+
+use super::super::seat::{Body, Ear, News, Wrote};
+use super::worker::{Manner, Worker};
+use crate::words::outcome::Outcome;
+
+/// What all seats of a pool have in common.
+pub struct Surroundings {
+    pub now: Instant,
+    pub manner: Manner,
+    /// How long a worker takes to load.
+    pub ready: Option<std::time::Duration>,
+    pub says_ready: bool,
+    /// So many starts of a worker fail before one succeeds.
+    pub bad_starts: u32,
+    /// Outcomes on their way to the collector.
+    pub outcomes: Vec<Outcome>,
+    /// The pool has given up.
+    pub gave_up: bool,
+    pub out_of_order: bool,
+    /// Failed starts that were told.
+    pub failed_starts: u32,
+}
+
+pub struct VirtualBody {
+    surroundings: Rc<RefCell<Surroundings>>,
+    pub worker: Option<Worker>,
+    /// Bytes that the worker's stdin takes before it is full.
+    pub pipe_room: usize,
+    /// Workers that are gone, as long as nobody has looked at them.
+    pub buried: Vec<Worker>,
+}
+
+impl VirtualBody {
+    pub fn new(surroundings: Rc<RefCell<Surroundings>>) -> VirtualBody {
+        VirtualBody { surroundings, worker: None, pipe_room: usize::MAX, buried: Vec::new() }
+    }
+}
+
+impl Body for VirtualBody {
+    fn spawn(&mut self) -> io::Result<()> {
+        assert!(self.worker.is_none(), "no start before the old worker is buried");
+        let mut surroundings = self.surroundings.borrow_mut();
+        let ready_at = surroundings.ready.map(|load| surroundings.now + load);
+        let mut worker = Worker::new(surroundings.manner, ready_at, surroundings.says_ready);
+        if surroundings.bad_starts > 0 {
+            surroundings.bad_starts -= 1;
+            worker.exited = Some(super::super::exited::How::Code(1));
+        }
+        self.worker = Some(worker);
+        Ok(())
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Wrote {
+        let Some(worker) = self.worker.as_mut().filter(|worker| !worker.input_closed) else { return Wrote::Full };
+        if worker.input_broken || worker.exited.is_some() {
+            worker.break_told = true;
+            return Wrote::Broken(worker.pipe.len() as u64);
+        }
+        let room = bytes.len().min(self.pipe_room);
+        if room == 0 {
+            return Wrote::Full;
+        }
+        self.pipe_room -= room;
+        worker.pipe.extend(&bytes[..room]);
+        Wrote::Bytes(room)
+    }
+
+    fn expect(&mut self, _: usize) {}
+
+    fn close_input(&mut self) -> bool {
+        if let Some(worker) = &mut self.worker {
+            worker.input_closed = true;
+        }
+        false
+    }
+
+    fn signal(&mut self, signal: i32) {
+        if let Some(worker) = &mut self.worker {
+            worker.signalled(signal);
+        }
+    }
+
+    fn bury(&mut self) {
+        self.buried.extend(Some(self.worker.take().expect("only a worker that is there is buried")));
+    }
+
+    fn memory(&mut self) -> Option<usize> {
+        None
+    }
+
+    fn waits_for_input(&mut self) -> bool {
+        self.worker.as_ref().is_some_and(Worker::is_idle)
+    }
+}
+
+pub struct VirtualEar {
+    pub surroundings: Rc<RefCell<Surroundings>>,
+}
+
+impl Ear for VirtualEar {
+    fn outcomes(&mut self, outcomes: Vec<Outcome>) {
+        self.surroundings.borrow_mut().outcomes.extend(outcomes);
+    }
+
+    fn news(&mut self, news: News) {
+        let mut surroundings = self.surroundings.borrow_mut();
+        match news {
+            News::StartFailed(_) => surroundings.failed_starts += 1,
+            News::NotSerial => surroundings.out_of_order = true,
+            News::GaveUp(_) => surroundings.gave_up = true,
+            _ => {}
+        }
+    }
+}
