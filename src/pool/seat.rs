@@ -16,7 +16,7 @@ use super::session::{Action, Report, Session};
 use super::settings::PoolSettings;
 use crate::words::cancel::Level;
 use crate::words::error::{Error, HIGHER_LIMIT, reason};
-use crate::words::outcome::{Outcome, Status};
+use crate::words::outcome::Outcome;
 
 /// What a seat does to its worker's process.
 pub trait Body {
@@ -316,6 +316,9 @@ impl<B: Body, E: Ear> Seat<B, E> {
                 outcomes.extend(refused.into_iter().map(|delivery| delivery.not_run(&why)));
             }
         }
+        if std::mem::take(&mut self.session.out.answered) {
+            self.dispatch.answered();
+        }
         if !outcomes.is_empty() {
             account(&self.dispatch, &mut outcomes, self.settings.keep_jobs);
             self.ear.outcomes(outcomes);
@@ -365,14 +368,13 @@ impl<B: Body, E: Ear> Seat<B, E> {
 /// Enters outcomes that are about to be sent to the collector into the accounts. Jobs' data that nobody will want
 /// is dropped, so that it no longer takes memory.
 pub fn account(dispatch: &Dispatch, outcomes: &mut [Outcome], keep_jobs: bool) {
-    let (mut job_bytes, mut result_bytes, mut replied) = (0, 0, false);
+    let (mut job_bytes, mut result_bytes) = (0, 0);
     for outcome in outcomes {
         job_bytes += outcome.job.data.len();
-        replied |= matches!(outcome.status, Status::Ok | Status::Error);
         if !keep_jobs {
             outcome.job.data = Bytes::new();
         }
         result_bytes += outcome.size();
     }
-    dispatch.ended(job_bytes, result_bytes, replied);
+    dispatch.ended(job_bytes, result_bytes);
 }

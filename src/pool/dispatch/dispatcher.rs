@@ -330,14 +330,21 @@ impl Dispatcher {
         Vec::new()
     }
 
-    /// Jobs of `job_bytes` have ended in outcomes of `result_bytes`. `replied` says that a worker answered one.
-    pub fn ended(&mut self, job_bytes: usize, result_bytes: usize, replied: bool) {
+    /// Jobs of `job_bytes` have ended in outcomes of `result_bytes`.
+    pub fn ended(&mut self, job_bytes: usize, result_bytes: usize) {
         self.ledger.ended(job_bytes, result_bytes);
-        if replied {
-            self.starts.failed = 0;
-            self.starts.has_worked = true;
-        }
         self.call_source();
+    }
+
+    /// A worker has answered a job.
+    pub fn answered(&mut self) {
+        self.starts.failed = 0;
+        self.starts.has_worked = true;
+    }
+
+    /// Whether an answer would be news.
+    pub fn has_doubts(&self) -> bool {
+        self.starts.failed > 0 || !self.starts.has_worked
     }
 
     pub fn started(&mut self) {

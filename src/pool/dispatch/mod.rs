@@ -11,7 +11,7 @@ mod seats;
 mod standing;
 mod waiting;
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard};
 use std::time::Instant;
 
@@ -32,6 +32,8 @@ pub struct Dispatch {
     fresh: Receiver<Vec<Job>>,
     /// The edition of the orders, so that a slot need not take the lock to see that they are the same.
     edition: AtomicU32,
+    /// Whether an answer would be news to the dispatcher: most are not, and need not take the lock.
+    has_doubts: AtomicBool,
     ring: Box<dyn Fn(&Wakes) + Send + Sync>,
 }
 
@@ -44,7 +46,7 @@ impl Dispatch {
         ring: impl Fn(&Wakes) + Send + Sync + 'static,
     ) -> Dispatch {
         let state = Mutex::new(Dispatcher::new(limits, has_worked));
-        Dispatch { state, fresh, edition: AtomicU32::new(0), ring: Box::new(ring) }
+        Dispatch { state, fresh, edition: AtomicU32::new(0), has_doubts: AtomicBool::new(true), ring: Box::new(ring) }
     }
 
     /// Runs `call` under the lock, and wakes whom it is for after that.
@@ -53,6 +55,7 @@ impl Dispatch {
         let result = call(&mut state);
         let wakes = state.take_wakes();
         self.edition.store(state.edition(), Ordering::Release);
+        self.has_doubts.store(state.has_doubts(), Ordering::Relaxed);
         drop(state);
         if wakes.source || !wakes.slots.is_empty() {
             (self.ring)(&wakes);
@@ -109,9 +112,15 @@ impl Dispatch {
     }
 
     /// Jobs of `job_bytes` have ended in outcomes of `result_bytes`, which will be sent to the collector.
-    /// `replied` says that a worker answered one of them.
-    pub fn ended(&self, job_bytes: usize, result_bytes: usize, replied: bool) {
-        self.with(|state| state.ended(job_bytes, result_bytes, replied));
+    pub fn ended(&self, job_bytes: usize, result_bytes: usize) {
+        self.with(|state| state.ended(job_bytes, result_bytes));
+    }
+
+    /// A worker has answered a job: the program works.
+    pub fn answered(&self) {
+        if self.has_doubts.load(Ordering::Relaxed) {
+            self.with(Dispatcher::answered);
+        }
     }
 
     /// A worker's process has been started.

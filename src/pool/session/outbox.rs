@@ -15,6 +15,8 @@ pub struct Outbox {
     pub returned: Vec<Delivery>,
     pub reports: Vec<Report>,
     pub actions: Vec<Action>,
+    /// The worker has answered a job, well or with an error.
+    pub answered: bool,
 }
 
 /// What is to be done with the worker's process.

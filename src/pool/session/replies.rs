@@ -92,6 +92,7 @@ impl Session {
         let Some(live) = self.live_mut() else { return false };
         let open = live.hands.take(index, now);
         live.wear.answered();
+        self.out.answered = true;
         let elapsed = open.elapsed(now);
         self.proven();
         match answer {

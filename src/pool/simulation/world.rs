@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use crossbeam_channel::Sender;
 
-use super::super::dispatch::{Dispatch, Limits, Wakes};
+use super::super::dispatch::{Dispatch, Limits, Wakes, Worker as Standing};
 use super::super::exited::{Exited, How};
 use super::super::policies::{RecyclePolicy, RetryPolicy, start_budget};
 use super::super::seat::{Seat, account};
@@ -172,7 +172,12 @@ impl World {
         let now = self.now;
         self.read(slot, most);
         let seat = &mut self.slots[slot].seat;
+        let is_proven = seat.session.standing(false, now).is_some_and(|standing| standing.worker == Standing::Proven);
         let Some(worker) = &mut seat.body.worker else { return };
+        if is_proven {
+            self.bad_in_a_row = 0;
+            self.has_worked |= worker.has_answered;
+        }
         let words = std::mem::take(&mut worker.stderr);
         if !words.is_empty() {
             seat.session.stderr(&words);
@@ -324,10 +329,6 @@ impl World {
         let Some(worker) = &mut self.slots[slot].seat.body.worker else { return };
         worker.work(self.now, |job| jobs[job as usize - 1]);
         let (begun, answered) = (std::mem::take(&mut worker.begun), std::mem::take(&mut worker.answered));
-        if worker.has_shown && !worker.condemned {
-            self.bad_in_a_row = 0;
-            self.has_worked |= worker.has_answered;
-        }
         for job in begun {
             *self.seen.begun.entry(job).or_default() += 1;
         }
