@@ -12,6 +12,7 @@ mod handlers;
 mod node_ipc;
 
 // Jobs and workers that fail.
+mod between_slots;
 mod deaths;
 mod hostile;
 mod orphans;
