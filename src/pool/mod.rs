@@ -13,6 +13,7 @@ mod machine;
 mod memory_events;
 pub mod policies;
 pub mod process;
+mod program;
 mod seat;
 mod session;
 pub mod settings;

@@ -1,18 +1,18 @@
 //! Starting a worker's process and holding on to it until it is buried.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
 
 use super::exited::How;
 use crate::sys;
-use crate::words::error::{Error, Result};
 use crate::words::worker::{Channel, WorkerCommand};
+
+pub use super::program::find_program;
 
 /// A running worker: its process and our ends of its pipes, all non-blocking.
 pub struct Process {
@@ -235,54 +235,4 @@ fn through_shell(redirections: &str, program: &OsStr) -> Command {
     let mut command = Command::new("/bin/sh");
     command.arg("-c").arg(format!("exec \"$0\" \"$@\" {redirections}")).arg(program);
     command
-}
-
-/// Finds the program as `execvp` would, so that one that is missing is told before anything is started.
-/// `search` is the PATH.
-pub fn find_program(program: &OsStr, search: Option<OsString>) -> Result<PathBuf> {
-    let name = Path::new(program).display();
-    if program.is_empty() {
-        return Err(Error::pool("cannot start a worker: the program's name is empty"));
-    }
-    let check = |path: &Path| -> std::result::Result<(), String> {
-        let metadata = std::fs::metadata(path).map_err(|error| crate::words::error::reason(&error))?;
-        if metadata.is_dir() {
-            return Err("it is a directory".to_owned());
-        }
-        rustix::fs::access(path, rustix::fs::Access::EXEC_OK).map_err(|_| "it is not executable".to_owned())
-    };
-    if program.as_encoded_bytes().contains(&b'/') {
-        let path = PathBuf::from(program);
-        return match check(&path) {
-            Ok(()) => Ok(path),
-            Err(reason) => {
-                let error = Error::pool(format!("cannot start a worker: {name}: {reason}"));
-                Err(if reason == "it is not executable" {
-                    error.hint(format!("chmod +x {name}, or name its interpreter"))
-                } else {
-                    error
-                })
-            }
-        };
-    }
-    // The default that execvp uses when there is no PATH.
-    let search = search.unwrap_or_else(|| OsString::from("/bin:/usr/bin"));
-    let mut refused = None;
-    for folder in std::env::split_paths(&search) {
-        let path = folder.join(program);
-        match check(&path) {
-            Ok(()) => return Ok(path),
-            Err(reason) if path.exists() => refused = refused.or(Some((path, reason))),
-            Err(_) => {}
-        }
-    }
-    if let Some((path, reason)) = refused {
-        return Err(Error::pool(format!("cannot start a worker: {}: {reason}", path.display())));
-    }
-    let error = Error::pool(format!("cannot start a worker: {name}: no such program in PATH"));
-    Err(if Path::new(program).exists() {
-        error.hint(format!("for the file in this directory, say ./{name}"))
-    } else {
-        error
-    })
 }
