@@ -92,7 +92,8 @@ impl Body for Machine {
     }
 
     fn memory(&mut self) -> Option<usize> {
-        self.process.as_ref().and_then(Process::memory)
+        let limit = self.settings.recycle.memory?;
+        self.process.as_ref()?.memory(limit)
     }
 
     fn waits_for_input(&mut self) -> bool {

@@ -8,6 +8,7 @@ pub mod delivery;
 pub mod dispatch;
 pub mod exited;
 mod fatal;
+mod group_memory;
 mod listener;
 mod machine;
 mod memory_events;

@@ -9,6 +9,7 @@ use std::process::{Child, Command, Stdio};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
 
 use super::exited::How;
+use super::group_memory;
 use crate::sys;
 use crate::words::worker::{Channel, WorkerCommand};
 
@@ -188,11 +189,10 @@ impl Process {
         }
     }
 
-    /// Resident memory in bytes, where /proc tells.
-    pub fn memory(&self) -> Option<usize> {
-        let statm = std::fs::read_to_string(format!("/proc/{}/statm", self.pid.as_raw_nonzero())).ok()?;
-        let pages: usize = statm.split_ascii_whitespace().nth(1)?.parse().ok()?;
-        Some(pages * rustix::param::page_size())
+    /// The memory of its group in bytes, where it can be told now: exactly, if it is more than `limit`, or else at
+    /// most.
+    pub fn memory(&self, limit: usize) -> Option<usize> {
+        group_memory::of_group(self.id(), limit)
     }
 
     pub fn id(&self) -> i32 {

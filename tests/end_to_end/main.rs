@@ -16,6 +16,7 @@ mod between_slots;
 mod deaths;
 mod hostile;
 mod orphans;
+mod process;
 mod recycling;
 mod retries;
 mod timeouts;
