@@ -124,8 +124,9 @@ impl Handlers {
         (self.hooks.resume)();
     }
 
-    /// A child has ended, which its slot sees by itself, or it was stopped.
+    /// A child was stopped, or it has ended: if it is a worker, its slot sees that by itself.
     fn look_at_children(&self) {
+        sys::children::reap_strangers();
         let options = WaitIdOptions::STOPPED | WaitIdOptions::NOWAIT | WaitIdOptions::NOHANG;
         // An error means that there is no child.
         if let Ok(Some(_)) = rustix::process::waitid(WaitId::All, options) {

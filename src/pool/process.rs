@@ -3,7 +3,6 @@
 use std::ffi::OsStr;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
@@ -19,18 +18,23 @@ pub use super::program::find_program;
 pub struct Process {
     child: Child,
     pid: Pid,
-    /// `None` once closed.
+    /// Our end of the worker's stdin; `None` once we have closed it. So with the two below.
     pub input: Option<OwnedFd>,
+    /// Our end of the worker's stdout.
     pub output: Option<OwnedFd>,
+    /// Our end of the worker's stderr.
     pub stderr: Option<OwnedFd>,
-    /// Readable when the process has ended; `None` where the system has none.
+    /// A descriptor that is readable when the process has ended; `None` where the system has no such thing, or once
+    /// the end has been seen.
     exit: Option<OwnedFd>,
-    /// Its end has been seen.
+    /// The end of the process has been seen.
     seen: bool,
-    /// What it had not read of its input when that broke: nobody will read it any more.
+    /// How many bytes the worker had not read of its input when the input broke: nobody will read them any more.
     left_unread: Option<u64>,
     channel: Channel,
+    /// The input's pipe has been made larger, or the system has been asked in vain.
     wide_input: bool,
+    /// The output's pipe has been made larger, or the system has been asked in vain.
     wide_output: bool,
 }
 
@@ -44,8 +48,7 @@ impl Process {
         };
         builder.args(&command.args);
         builder.env("FORKPOOL_SLOT", slot.to_string()).env("FORKPOOL_WORKERS", workers.to_string());
-        builder.stderr(Stdio::piped()).process_group(0);
-        sys::prepare_worker(&mut builder);
+        builder.stderr(Stdio::piped());
         let socket = if command.channel == Channel::NodeIpc {
             let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
             builder.env("NODE_CHANNEL_FD", "3").env("NODE_CHANNEL_SERIALIZATION_MODE", "json");
@@ -56,7 +59,7 @@ impl Process {
             builder.stdin(Stdio::piped()).stdout(Stdio::piped());
             None
         };
-        let mut child = sys::signals::while_blocked(|| builder.spawn())?;
+        let mut child = sys::children::start(&mut builder)?;
         // The builder holds the far end of a socket pair; the end of the output would never come.
         drop(builder);
         let pid = Pid::from_child(&child);
@@ -65,10 +68,7 @@ impl Process {
             None => (child.stdin.take().map(OwnedFd::from), child.stdout.take().map(OwnedFd::from)),
         };
         let stderr = child.stderr.take().map(OwnedFd::from);
-        for fd in [&input, &output, &stderr].into_iter().flatten() {
-            rustix::io::ioctl_fionbio(fd, true)?;
-        }
-        Ok(Process {
+        let process = Process {
             child,
             pid,
             input,
@@ -80,20 +80,35 @@ impl Process {
             channel: command.channel,
             wide_input: false,
             wide_output: false,
-        })
+        };
+        match process.set_nonblocking() {
+            Ok(()) => Ok(process),
+            Err(error) => {
+                process.bury();
+                Err(error)
+            }
+        }
     }
 
+    fn set_nonblocking(&self) -> io::Result<()> {
+        for fd in [&self.input, &self.output, &self.stderr].into_iter().flatten() {
+            rustix::io::ioctl_fionbio(fd, true)?;
+        }
+        Ok(())
+    }
+
+    /// Readable when the process has ended.
     pub fn exit_fd(&self) -> Option<BorrowedFd<'_>> {
         self.exit.as_ref().map(AsFd::as_fd)
     }
 
-    /// Its end has been seen and needs no more watching.
+    /// The end of the process has been seen and needs no more watching.
     pub fn forget_exit(&mut self) {
         self.exit = None;
         self.seen = true;
     }
 
-    /// Whether its end must be asked for, because no descriptor tells.
+    /// Whether `poll_exit` must be called from time to time, because no descriptor tells of the process's end.
     pub fn must_ask(&self) -> bool {
         self.exit.is_none() && !self.seen
     }
@@ -119,7 +134,7 @@ impl Process {
         status.stopping_signal().filter(|signal| [libc::SIGTTIN, libc::SIGTTOU].contains(signal))
     }
 
-    /// Bytes of its input that it has not read; `None` where nobody can tell.
+    /// How many bytes are in the worker's input that it has not read; `None` where nobody can tell.
     pub fn unread(&self) -> Option<u64> {
         let Some(input) = &self.input else { return self.left_unread };
         match self.channel {
@@ -150,7 +165,8 @@ impl Process {
         self.left_unread
     }
 
-    /// Its input, where poll can tell that the far end has been closed. A socket says so of its output.
+    /// The worker's input, where poll can tell of it that the worker has closed its end. Of a socket, which is input
+    /// and output in one, it tells that when the output is watched.
     pub fn input_pipe(&self) -> Option<BorrowedFd<'_>> {
         let is_pipe = self.channel != Channel::NodeIpc;
         self.input.as_ref().filter(|_| is_pipe).map(AsFd::as_fd)
@@ -171,7 +187,7 @@ impl Process {
         }
     }
 
-    /// A larger pipe for large jobs: fewer hand-overs.
+    /// Makes the input's pipe larger, for large jobs: forkpool and the worker take turns less often.
     pub fn widen_input(&mut self) {
         if !std::mem::replace(&mut self.wide_input, true)
             && let Some(input) = &self.input
@@ -180,7 +196,7 @@ impl Process {
         }
     }
 
-    /// A larger pipe for large replies.
+    /// Makes the output's pipe larger, for large replies.
     pub fn widen_output(&mut self) {
         if !std::mem::replace(&mut self.wide_output, true)
             && let Some(output) = &self.output
@@ -201,14 +217,13 @@ impl Process {
 
     /// Kills what is left of the group, reaps the worker and closes its pipes. One that cannot be killed is
     /// left to the system.
-    pub fn bury(mut self) {
+    pub fn bury(self) {
         self.signal(libc::SIGKILL);
-        // Fails only if it was reaped already, and nobody else does that.
-        let _ = self.child.try_wait();
+        sys::children::reap(self.child);
     }
 }
 
-/// Not being allowed to is no error.
+/// Makes a pipe larger, if the system allows it. That it does not is no error: it was only to be faster.
 fn widen(pipe: &OwnedFd) {
     #[cfg(target_os = "linux")]
     {
@@ -235,4 +250,39 @@ fn through_shell(redirections: &str, program: &OsStr) -> Command {
     let mut command = Command::new("/bin/sh");
     command.arg("-c").arg(format!("exec \"$0\" \"$@\" {redirections}")).arg(program);
     command
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::*;
+
+    /// A shell that does this and then reads its input.
+    fn shell(script: &str) -> Process {
+        let args = ["-c".into(), format!("{script}; cat").into()].to_vec();
+        let command = WorkerCommand { program: "/bin/sh".into(), args, channel: Channel::Stdio };
+        Process::spawn(&command, 0, 1).unwrap()
+    }
+
+    #[test]
+    fn a_stop_by_the_terminal_is_told_from_any_other() {
+        let check = |signal: &str, expected: Option<i32>| {
+            let process = shell(&format!("kill -{signal} $$"));
+            let options = WaitIdOptions::STOPPED | WaitIdOptions::NOWAIT;
+            rustix::process::waitid(WaitId::Pid(process.pid), options).unwrap();
+            assert_eq!((process.stopped_by(), process.poll_exit().is_some()), (expected, false), "{signal}");
+            process.signal(libc::SIGCONT);
+            let end = Instant::now() + Duration::from_secs(60);
+            while process.stopped_by().is_some() {
+                assert!(Instant::now() < end, "{signal}: it goes on");
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            process.bury();
+        };
+        check("TTIN", Some(libc::SIGTTIN));
+        check("TTOU", Some(libc::SIGTTOU));
+        check("STOP", None);
+        check("TSTP", None);
+    }
 }

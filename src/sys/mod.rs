@@ -7,6 +7,8 @@ pub mod bell;
 pub mod clock;
 pub mod signals;
 
+pub mod children;
+
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -15,7 +17,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 /// is killed when the thread that spawns it ends, as that thread does with this process, even by SIGKILL. The
 /// thread must live as long as the worker is wanted. Elsewhere than on Linux a worker notices the end of its input
 /// instead.
-pub fn prepare_worker(command: &mut Command) {
+fn prepare_worker(command: &mut Command) {
     let parent = rustix::process::getpid();
     // SAFETY: between fork and exec only async-signal-safe calls are made: sigaction, sigprocmask, prctl and
     // getppid; no allocation, no lock.

@@ -2,8 +2,9 @@
 
 use crate::sys;
 
-/// Weakest first: when several apply, the strongest is the exit status. `Refused` happens only before any
-/// job has been run, so its place in the order does not matter.
+/// Weakest first: when several apply, the strongest is the exit status. `Refused` mostly comes alone, before any job
+/// has been run; but a second input may turn out to be of no use after jobs of the first have failed, and then it is
+/// the stronger of the two, because the run is not complete.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Exit {
     /// Every job ok and every byte of output accepted by the system.
