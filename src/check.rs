@@ -21,6 +21,7 @@ use crate::report::counters::Counters;
 use crate::report::settings::{Progress, ReportSettings};
 use crate::source;
 use crate::stdout;
+use crate::sys;
 use crate::text::framing::LineQueue;
 use crate::text::people::escape;
 use crate::words::error::{Error, Result, reason};
@@ -44,6 +45,8 @@ const ODD_LINE: &str = r#""Zoë \"\\\t🐾""#;
 
 /// Tries the worker. The error is a worker that cannot be started.
 pub fn check(settings: &Settings) -> Result<Exit> {
+    // Before there is a second thread. Without it only the worker itself ends when this process is killed.
+    let _watcher = sys::watcher::start();
     process::find_program(&settings.pool.command.program, std::env::var_os("PATH"))?;
     let usual = match source::first_job(&settings.input)? {
         Some(data) => data,

@@ -24,6 +24,7 @@ use crate::report::settings::Verbosity;
 use crate::report::summary::Summary;
 use crate::signal;
 use crate::source::{self, Context, Feed, Source};
+use crate::sys;
 use crate::sys::clock::Clock;
 use crate::words::cancel::{Cancel, Level, Reason};
 use crate::words::error::{Error, Result, reason};
@@ -33,6 +34,8 @@ use crate::words::format::Format;
 /// Runs all jobs. The error is one that came before any job; later ones are told here.
 pub fn run(settings: Settings) -> Result<Exit> {
     let start = Instant::now();
+    // Before there is a second thread.
+    let watcher = sys::watcher::start();
     let cancel = Cancel::new();
     let counters = Arc::new(Counters::default());
     process::find_program(&settings.pool.command.program, std::env::var_os("PATH"))?;
@@ -51,6 +54,9 @@ pub fn run(settings: Settings) -> Result<Exit> {
     });
     let reporter = Reporter::start(&settings.report, Arc::clone(&counters), progress_file.transpose()?)
         .map_err(|error| Error::pool(format!("cannot start a thread: {}", reason(&error))))?;
+    if let Err(error) = &watcher {
+        reporter.verbose(format!("no process ends the workers if this one is killed: {}", reason(error)));
+    }
 
     let (recall, mut writer) = match journal {
         Some(Journal { recall, writer, notice }) => {

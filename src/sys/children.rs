@@ -5,7 +5,8 @@
 //! can be seen dead until it has been reaped.
 //!
 //! What is not on the list is a stranger that nobody waits for: an orphan that was handed to us because we are
-//! process 1 (the entry point of a container) or a subreaper, a child of the shell that became us by `exec`. Strangers are reaped as soon as they end, or a long run would fill the process table.
+//! process 1 (the entry point of a container) or a subreaper, a child of the shell that became us by `exec`, or
+//! a watcher that was killed. Strangers are reaped as soon as they end, or a long run would fill the process table.
 
 use std::collections::HashSet;
 use std::io;
@@ -13,7 +14,7 @@ use std::process::{Child, Command};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError, RwLock};
 
-use super::{prepare_worker, signals};
+use super::{prepare_worker, signals, watcher};
 
 /// The process ids of the workers. There is one table of children in a process, so this is no part of any value.
 static WORKERS: LazyLock<Mutex<HashSet<i32>>> = LazyLock::new(Mutex::default);
@@ -31,12 +32,15 @@ pub fn start(command: &mut Command) -> io::Result<Child> {
     let child = signals::while_blocked(|| command.spawn())?;
     let id = child.id().cast_signed();
     workers().insert(id);
+    watcher::began(id);
     Ok(child)
 }
 
 /// Reaps a worker whose group has been swept. One that cannot be killed is a stranger from now on.
 pub fn reap(mut worker: Child) {
     let id = worker.id().cast_signed();
+    // Before the id may be given to somebody else.
+    watcher::ended(id);
     // Fails only if it was reaped already, and nobody else does that.
     let _ = worker.try_wait();
     workers().remove(&id);
@@ -60,6 +64,7 @@ pub fn reap_strangers() {
         // It may be a worker that is not on the list yet: looked at again while none is being started.
         let _alone = STARTS.write().unwrap_or_else(PoisonError::into_inner);
         if !is_worker(id) {
+            watcher::reaping(id);
             reap_now(id);
         }
     }

@@ -7,7 +7,9 @@ pub mod bell;
 pub mod clock;
 pub mod signals;
 
+// Processes: the workers, and the one that ends them if this one is killed.
 pub mod children;
+pub mod watcher;
 
 use std::os::unix::process::CommandExt;
 use std::process::Command;

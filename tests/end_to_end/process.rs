@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use libc::{SIGTERM, SIGTSTP};
+use libc::{SIGKILL, SIGSTOP, SIGTERM, SIGTSTP};
 use serde_json::{Value, json};
 
 use crate::support::{
@@ -198,4 +198,53 @@ for line in sys.stdin:
     let words = ["-j", "1", "--recycle-memory", "150MiB", "--protocol", "lines", "--", "python3", "-c", worker];
     let ended = forkpool(words).stdin("1\n".repeat(20)).end().check_status(0);
     assert!(!ended.stderr.contains("recycled"), "{}", ended.stderr);
+}
+
+#[test]
+fn kill_9_of_forkpool_ends_the_worker_behind_a_wrapper() {
+    let folder = tempfile::tempdir().unwrap();
+    let job = json!({"do": ["stubborn", "touch", "hang"], "touch": folder.path().join("there")});
+    let words = ["-j", "3", "--", "sh", "-c", "\"$0\" --ready; exit", chaos()];
+    let running = forkpool(words).stdin(lines(&[job])).start();
+    wait_until_there(&folder.path().join("there"));
+    kill(running.id(), SIGKILL);
+    // That no process is left is checked at every end of a run.
+    running.end().check_status(137);
+}
+
+// ---- The watcher ----
+
+#[test]
+fn the_watcher_holds_nothing_that_somebody_waits_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let running = start("exec forkpool -j 2 -i jobs -- WORKER --ready", folder.path());
+    let watcher = running.watcher();
+    assert_eq!(fs::read_dir(format!("/proc/{watcher}/fd")).unwrap().count(), 1);
+    assert_eq!(status(watcher, "SigBlk").as_deref(), Some("0000000000000000"));
+    let stat = fs::read_to_string(format!("/proc/{watcher}/stat")).unwrap();
+    let fields: Vec<&str> = stat.rsplit_once(") ").unwrap().1.split(' ').collect();
+    assert_eq!(fields[2..4], [watcher.to_string(), watcher.to_string()], "its group and its session");
+    fs::write(folder.path().join("go"), "").unwrap();
+    running.end().check_status(0);
+}
+
+#[test]
+fn a_run_goes_on_and_ends_without_its_watcher() {
+    for signal in [SIGKILL, SIGSTOP, SIGTERM] {
+        let folder = tempfile::tempdir().unwrap();
+        let running = start("exec forkpool -j 2 -i jobs --recycle-jobs 1 -- WORKER --ready", folder.path());
+        kill(running.watcher(), signal);
+        fs::write(folder.path().join("go"), "").unwrap();
+        assert_eq!(running.end().check_status(0).statuses(), ["ok", "ok"], "{signal}");
+    }
+}
+
+#[test]
+fn a_stopped_run_that_is_killed_leaves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let running = start("exec forkpool -j 2 -i jobs -- WORKER --ready", folder.path());
+    let all = running.processes();
+    all.iter().for_each(|&id| kill(id, SIGSTOP));
+    kill(running.id(), SIGKILL);
+    running.end().check_status(137);
 }

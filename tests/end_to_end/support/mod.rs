@@ -21,6 +21,9 @@ pub const HANG: Duration = Duration::from_secs(120);
 /// The environment variable that marks all processes of a run.
 const MARK: &str = "FORKPOOL_TEST_RUN";
 
+/// The name of the process that ends the workers if forkpool is killed, as /proc shows it.
+const WATCHER: &str = "forkpool-watch\n";
+
 /// A command line of forkpool under test.
 pub struct Run {
     command: Command,
@@ -133,9 +136,15 @@ impl Running {
         self.child.as_mut().expect("it is taken only at the end")
     }
 
-    /// The processes of this run that are alive, forkpool included.
+    /// The processes of this run that are alive, forkpool included, without its watcher.
     pub fn processes(&self) -> Vec<i32> {
-        marked(&self.mark)
+        marked(&self.mark).into_iter().filter(|&id| !is_watcher(id)).collect()
+    }
+
+    /// The process that ends the workers if forkpool is killed, once it has got so far as to have its name.
+    pub fn watcher(&self) -> i32 {
+        let is_named = |id: &i32| fs::read_to_string(format!("/proc/{id}/comm")).is_ok_and(|name| name == WATCHER);
+        wait_for(HANG, || marked(&self.mark).into_iter().find(is_named)).expect("there is a watcher")
     }
 
     /// Waits until these words are on its stderr.
@@ -328,6 +337,17 @@ fn marked(mark: &str) -> Vec<i32> {
         }
     }
     found
+}
+
+/// Whether this is a forkpool that a forkpool has forked.
+fn is_watcher(id: i32) -> bool {
+    let is_forkpool = |id: i32| {
+        fs::read_link(format!("/proc/{id}/exe"))
+            .is_ok_and(|program| program == Path::new(env!("CARGO_BIN_EXE_forkpool")))
+    };
+    let stat = fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
+    let parent = stat.rsplit_once(") ").and_then(|(_, rest)| rest.split(' ').nth(1)?.parse().ok());
+    is_forkpool(id) && parent.is_some_and(is_forkpool)
 }
 
 fn describe(ids: &[i32]) -> Vec<String> {
