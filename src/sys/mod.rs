@@ -2,8 +2,6 @@
 #![allow(unsafe_code)]
 
 pub mod bell;
-// The pool asks the system's own clock so far.
-#[allow(dead_code)]
 pub mod clock;
 pub mod signals;
 
