@@ -3,7 +3,8 @@
 //!
 //! It flushes when nothing more is waiting, never on a timer: a job typed by hand is answered at once, a
 //! million of them are written in large pieces. When an output fails it goes on receiving, so that every
-//! thread before it can end, and writes no more.
+//! thread before it can end, and writes no more. When the temporary directory fails the run ends as well, but
+//! everything that was read is still written.
 
 use std::io;
 use std::sync::Arc;
@@ -13,7 +14,8 @@ use crossbeam_channel::{Receiver, TryRecvError};
 
 use super::rejects::Rejects;
 use super::reorder::Reorder;
-use super::sink::Sink;
+use super::sink::{Sink, SinkError};
+use super::temporary;
 use crate::collect::settings::Order;
 use crate::collect::stop_policy::StopPolicy;
 use crate::journal;
@@ -176,7 +178,8 @@ impl Run {
                 }
                 Order::Input => {
                     if let Err(error) = self.collector.outputs.reorder.push(&outcome) {
-                        self.fail(Error::io(format!("cannot keep waiting results on disk: {}", reason(&error))));
+                        let error = temporary::failure("waiting results", &error).hint(temporary::RESULTS_HINT);
+                        self.stop(error);
                     }
                 }
             }
@@ -197,7 +200,7 @@ impl Run {
                 Ok(Some(outcome)) => self.write(&outcome),
                 Ok(None) => return,
                 Err(error) => {
-                    self.fail(Error::io(format!("cannot read waiting results back: {}", reason(&error))));
+                    self.fail(temporary::failure("waiting results", &error));
                 }
             }
         }
@@ -232,10 +235,9 @@ impl Run {
             return;
         }
         if let Err(error) = self.collector.outputs.sink.write(outcome) {
-            self.output_failed(&error);
-            return;
+            self.sink_failed(error);
         }
-        if outcome.status == Status::Ok {
+        if self.broken || outcome.status == Status::Ok {
             return;
         }
         // What was never begun is told once, in the summary.
@@ -285,13 +287,20 @@ impl Run {
             return;
         }
         if let Err(error) = self.collector.outputs.sink.finish() {
-            self.output_failed(&error);
+            self.sink_failed(error);
         }
         if let Some((name, rejects)) = &mut self.collector.outputs.rejects
             && let Err(error) = rejects.finish()
         {
             let error = Error::io(format!("{name}: {}", reason(&error)));
             self.fail(error);
+        }
+    }
+
+    fn sink_failed(&mut self, error: SinkError) {
+        match error {
+            SinkError::Output(error) => self.output_failed(&error),
+            SinkError::Temporary(error) => self.stop(error),
         }
     }
 
@@ -305,8 +314,14 @@ impl Run {
         }
     }
 
+    /// Ends the run, and writes no more.
     fn fail(&mut self, error: Error) {
         self.broken = true;
+        self.stop(error);
+    }
+
+    /// Ends the run; what is still to come is written.
+    fn stop(&self, error: Error) {
         self.collector.cancel.raise(Level::Abort, Reason::Failed(error));
     }
 }

@@ -4,15 +4,16 @@
 //! rows are kept (on disk, past a few MiB) and written at the end: nothing is guessed, nothing is dropped.
 
 use std::collections::HashMap;
-use std::io::{self, Read, Seek, Write};
+use std::io;
 use std::sync::{Arc, OnceLock};
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::encode::{decode, encode};
 use super::output::Output;
-use super::sink::Sink;
+use super::rows::{ReadError, Rows};
+use super::sink::{Sink, SinkError};
+use super::temporary;
 use crate::collect::record::write_record;
 use crate::collect::settings::OutputSettings;
 use crate::collect::settings::RecordStyle;
@@ -32,7 +33,7 @@ pub struct ChosenColumns {
 pub struct AllColumns {
     table: Table,
     header: Arc<OnceLock<Header>>,
-    rows: tempfile::SpooledTempFile,
+    rows: Rows,
     /// The jobs' own keys and the results' keys, each in the order first seen.
     job_keys: Keys,
     result_keys: Keys,
@@ -42,7 +43,7 @@ pub struct AllColumns {
     meta: bool,
 }
 
-/// Rows beyond this wait on disk.
+/// Rows beyond this wait on disk: enough for a table that somebody looks at, little beside `--memory`.
 const ROWS_IN_MEMORY: usize = 4 << 20;
 
 /// The columns that every table without `--columns` ends with.
@@ -65,21 +66,21 @@ impl ChosenColumns {
 }
 
 impl Sink for ChosenColumns {
-    fn write(&mut self, outcome: &Outcome) -> io::Result<()> {
+    fn write(&mut self, outcome: &Outcome) -> Result<(), SinkError> {
         self.head()?;
         let mut record = Vec::new();
         write_record(outcome, RecordStyle { meta: true, echo: true }, &mut record);
         let cells = self.columns.iter().map(|path| cell(&record, outcome, path));
-        self.table.row(cells.collect::<Vec<_>>().iter().map(String::as_str))
+        Ok(self.table.row(cells.collect::<Vec<_>>().iter().map(String::as_str))?)
     }
 
     fn flush(&mut self) -> io::Result<()> {
         self.table.flush()
     }
 
-    fn finish(&mut self) -> io::Result<()> {
+    fn finish(&mut self) -> Result<(), SinkError> {
         self.head()?;
-        self.table.flush()
+        Ok(self.table.flush()?)
     }
 }
 
@@ -109,7 +110,7 @@ impl AllColumns {
         AllColumns {
             table: Table::new(output, settings),
             header,
-            rows: tempfile::SpooledTempFile::new(ROWS_IN_MEMORY),
+            rows: Rows::new(ROWS_IN_MEMORY),
             job_keys: Keys::default(),
             result_keys: Keys::default(),
             plain_job: false,
@@ -118,19 +119,51 @@ impl AllColumns {
         }
     }
 
-    fn write_all(&mut self) -> io::Result<()> {
-        let job_columns = match self.header.get() {
+    fn write_all(&mut self) -> Result<(), SinkError> {
+        let header = self.header.get();
+        let columns = Columns {
             // All of the table's columns, also those of a table without rows.
-            Some(header) => header.names.clone(),
-            None if self.plain_job && self.job_keys.names.is_empty() => vec!["input".to_owned()],
-            None if self.plain_job => [self.job_keys.names.clone(), vec!["input".to_owned()]].concat(),
-            None => self.job_keys.names.clone(),
+            jobs: header.map_or_else(|| self.job_keys.names.clone(), |header| header.names.clone()),
+            plain_job: self.plain_job && header.is_none(),
+            results: self.result_keys.names.clone(),
+            plain_result: self.plain_result,
+            meta: self.meta,
         };
-        let plain_jobs = self.plain_job && self.header.get().is_none();
-        let mut head = job_columns.clone();
-        for key in &self.result_keys.names {
+        self.table.row(columns.head().iter().map(String::as_str))?;
+        let table = &mut self.table;
+        self.rows.read(|outcome| table.row(columns.cells(&outcome).iter().map(String::as_str))).map_err(|error| {
+            match error {
+                ReadError::Taker(error) => SinkError::Output(error),
+                ReadError::Rows(error) => SinkError::Temporary(temporary::failure("rows", &error)),
+            }
+        })?;
+        Ok(self.table.flush()?)
+    }
+}
+
+/// The columns of a whole table.
+struct Columns {
+    /// The keys of the jobs.
+    jobs: Vec<String>,
+    /// There are jobs that are no objects.
+    plain_job: bool,
+    /// The keys of the results.
+    results: Vec<String>,
+    /// There are results that are no objects.
+    plain_result: bool,
+    meta: bool,
+}
+
+impl Columns {
+    fn head(&self) -> Vec<String> {
+        let mut head = self.jobs.clone();
+        if self.plain_job {
+            head.push("input".to_owned());
+        }
+        let jobs = head.len();
+        for key in &self.results {
             // The job's column keeps its name; the result's says where it is from.
-            let taken = job_columns.contains(key) || LAST.contains(&key.as_str());
+            let taken = head[..jobs].contains(key) || LAST.contains(&key.as_str());
             head.push(if taken { format!("data.{key}") } else { key.clone() });
         }
         if self.plain_result {
@@ -141,47 +174,43 @@ impl AllColumns {
         if self.meta {
             head.extend(META.map(str::to_owned));
         }
-        self.table.row(head.iter().map(String::as_str))?;
+        head
+    }
 
-        self.rows.rewind()?;
-        let mut rows = io::BufReader::new(&mut self.rows);
-        let mut entry = Vec::new();
-        while let Some(outcome) = next_row(&mut rows, &mut entry)? {
-            let mut cells = Vec::with_capacity(head.len());
-            let job = members(&outcome.job.data);
-            let is_object = job.is_some();
-            let job = job.unwrap_or_default();
-            let keys = if plain_jobs { &job_columns[..job_columns.len() - 1] } else { &job_columns[..] };
-            cells.extend(keys.iter().map(|key| pick(&job, key)));
-            if plain_jobs {
-                cells.push(if is_object { String::new() } else { text_of(&outcome.job.data) });
-            }
-            let result = if outcome.status == Status::Ok { members(&outcome.payload) } else { None };
-            let plain = outcome.status == Status::Ok && result.is_none();
-            let result = result.unwrap_or_default();
-            cells.extend(self.result_keys.names.iter().map(|key| pick(&result, key)));
-            if self.plain_result {
-                cells.push(if plain { text_of(&outcome.payload) } else { String::new() });
-            }
-            cells.push(outcome.status.name().to_owned());
-            for key in ["name", "message"] {
-                let error = if outcome.status == Status::Ok { None } else { field(&outcome.payload, key) };
-                cells.push(error.map(text).unwrap_or_default());
-            }
-            if self.meta {
-                cells.push(outcome.attempts.to_string());
-                cells.push(outcome.worker.map(|worker| worker.to_string()).unwrap_or_default());
-                cells.push(format!("{:.3}", outcome.elapsed.as_secs_f64() * 1000.0));
-                cells.push(outcome.job.line.to_string());
-            }
-            self.table.row(cells.iter().map(String::as_str))?;
+    fn cells(&self, outcome: &Outcome) -> Vec<String> {
+        let mut cells = Vec::with_capacity(self.jobs.len() + self.results.len() + LAST.len() + META.len() + 2);
+        let job = members(&outcome.job.data);
+        let is_object = job.is_some();
+        let job = job.unwrap_or_default();
+        cells.extend(self.jobs.iter().map(|key| pick(&job, key)));
+        if self.plain_job {
+            cells.push(if is_object { String::new() } else { text_of(&outcome.job.data) });
         }
-        self.table.flush()
+        let is_ok = outcome.status == Status::Ok;
+        let result = if is_ok { members(&outcome.payload) } else { None };
+        let plain = is_ok && result.is_none();
+        let result = result.unwrap_or_default();
+        cells.extend(self.results.iter().map(|key| pick(&result, key)));
+        if self.plain_result {
+            cells.push(if plain { text_of(&outcome.payload) } else { String::new() });
+        }
+        cells.push(outcome.status.name().to_owned());
+        for key in ["name", "message"] {
+            let error = if is_ok { None } else { field(&outcome.payload, key) };
+            cells.push(error.map(text).unwrap_or_default());
+        }
+        if self.meta {
+            cells.push(outcome.attempts.to_string());
+            cells.push(outcome.worker.map(|worker| worker.to_string()).unwrap_or_default());
+            cells.push(format!("{:.3}", outcome.elapsed.as_secs_f64() * 1000.0));
+            cells.push(outcome.job.line.to_string());
+        }
+        cells
     }
 }
 
 impl Sink for AllColumns {
-    fn write(&mut self, outcome: &Outcome) -> io::Result<()> {
+    fn write(&mut self, outcome: &Outcome) -> Result<(), SinkError> {
         match members(&outcome.job.data) {
             Some(members) => self.job_keys.add(members),
             // A line that is no job has no columns of its own.
@@ -193,31 +222,17 @@ impl Sink for AllColumns {
                 None => self.plain_result = true,
             }
         }
-        let mut entry = Vec::new();
-        encode(outcome, &mut entry);
-        self.rows.write_all(&(entry.len() as u64).to_le_bytes())?;
-        self.rows.write_all(&entry)
+        let failed = |error| SinkError::Temporary(temporary::failure("rows", &error).hint(temporary::ROWS_HINT));
+        self.rows.push(outcome).map_err(failed)
     }
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
 
-    fn finish(&mut self) -> io::Result<()> {
+    fn finish(&mut self) -> Result<(), SinkError> {
         self.write_all()
     }
-}
-
-fn next_row(rows: &mut impl Read, entry: &mut Vec<u8>) -> io::Result<Option<Outcome>> {
-    let mut length = [0; 8];
-    match rows.read_exact(&mut length) {
-        Ok(()) => {}
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
-        Err(error) => return Err(error),
-    }
-    entry.resize(usize::try_from(u64::from_le_bytes(length)).unwrap_or(usize::MAX), 0);
-    rows.read_exact(entry)?;
-    decode(entry).map(Some).ok_or_else(|| io::Error::other("the temporary file has been changed"))
 }
 
 /// Names in the order first seen.

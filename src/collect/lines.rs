@@ -4,7 +4,7 @@
 use std::io;
 
 use super::output::Output;
-use super::sink::Sink;
+use super::sink::{Sink, SinkError};
 use crate::words::outcome::{Outcome, Status};
 
 pub struct LinesSink {
@@ -18,21 +18,21 @@ impl LinesSink {
 }
 
 impl Sink for LinesSink {
-    fn write(&mut self, outcome: &Outcome) -> io::Result<()> {
+    fn write(&mut self, outcome: &Outcome) -> Result<(), SinkError> {
         let out = self.output.buffer();
         if outcome.status == Status::Ok {
             write_value(&outcome.payload, out);
         }
         out.push(b'\n');
-        self.output.wrote()
+        Ok(self.output.wrote()?)
     }
 
     fn flush(&mut self) -> io::Result<()> {
         self.output.flush()
     }
 
-    fn finish(&mut self) -> io::Result<()> {
-        self.output.flush()
+    fn finish(&mut self) -> Result<(), SinkError> {
+        Ok(self.output.flush()?)
     }
 }
 

@@ -9,10 +9,12 @@ mod output;
 mod record;
 mod rejects;
 mod reorder;
+mod rows;
 pub mod settings;
 mod sink;
 mod spill;
 pub mod stop_policy;
+mod temporary;
 
 use std::sync::{Arc, OnceLock};
 

@@ -3,7 +3,7 @@
 use std::io;
 
 use super::output::Output;
-use super::sink::Sink;
+use super::sink::{Sink, SinkError};
 use crate::collect::record::write_record;
 use crate::collect::settings::RecordStyle;
 use crate::words::outcome::Outcome;
@@ -20,16 +20,16 @@ impl NdjsonSink {
 }
 
 impl Sink for NdjsonSink {
-    fn write(&mut self, outcome: &Outcome) -> io::Result<()> {
+    fn write(&mut self, outcome: &Outcome) -> Result<(), SinkError> {
         write_record(outcome, self.style, self.output.bytes());
-        self.output.wrote()
+        Ok(self.output.wrote()?)
     }
 
     fn flush(&mut self) -> io::Result<()> {
         self.output.flush()
     }
 
-    fn finish(&mut self) -> io::Result<()> {
-        self.output.flush()
+    fn finish(&mut self) -> Result<(), SinkError> {
+        Ok(self.output.flush()?)
     }
 }

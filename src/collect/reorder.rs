@@ -20,6 +20,8 @@ pub struct Reorder {
     /// Bytes of `buffer` that still belong to a waiting outcome.
     used: usize,
     spill: Spill,
+    /// The disk takes no more: everything that is still to come waits in memory.
+    full: bool,
 }
 
 /// What an entry of the index costs, B-tree nodes that are partly empty included.
@@ -30,7 +32,15 @@ impl Reorder {
     pub fn new(memory: usize) -> Reorder {
         // A growing buffer may be twice as large as what is in it.
         let limit = (memory / 2).max(64 * 1024);
-        Reorder { next: 1, limit, buffer: Vec::new(), waiting: BTreeMap::new(), used: 0, spill: Spill::default() }
+        Reorder {
+            next: 1,
+            limit,
+            buffer: Vec::new(),
+            waiting: BTreeMap::new(),
+            used: 0,
+            spill: Spill::default(),
+            full: false,
+        }
     }
 
     /// The number of the job whose outcome is due. It need not be pushed: `advance` says that it was dealt with.
@@ -52,6 +62,8 @@ impl Reorder {
         self.buffer.len() + self.waiting.len() * INDEX_ENTRY
     }
 
+    /// Keeps an outcome until its turn comes. An error says, once, that the disk takes no more: this outcome and
+    /// all further ones wait in memory, and the run must end.
     pub fn push(&mut self, outcome: &Outcome) -> io::Result<()> {
         let start = self.buffer.len();
         encode(outcome, &mut self.buffer);
@@ -94,9 +106,12 @@ impl Reorder {
             self.buffer = squeezed;
             return Ok(());
         }
-        let Some((&first, _)) = self.waiting.first_key_value() else { return Ok(()) };
+        let Some((&first, _)) = self.waiting.first_key_value().filter(|_| !self.full) else { return Ok(()) };
         let entries = self.waiting.values().map(|&(start, length)| &self.buffer[start..start + length]);
-        self.spill.write_run(first, entries)?;
+        if let Err(error) = self.spill.write_run(first, entries) {
+            self.full = true;
+            return Err(error);
+        }
         self.waiting.clear();
         self.buffer.clear();
         self.used = 0;
@@ -168,5 +183,24 @@ mod tests {
             assert_eq!(reorder.pop().unwrap().map(|outcome| outcome.job.number), Some(number));
         }
         assert_eq!(reorder.waiting(), 0);
+    }
+
+    #[test]
+    fn a_full_disk_is_told_once_and_loses_no_outcome() {
+        for runs_before in [0, 1] {
+            let mut reorder = Reorder::new(0);
+            let mut failed = 0;
+            for number in 2..=100 {
+                if number == 2 + 50 * runs_before {
+                    reorder.spill.fill_disk();
+                }
+                failed += u64::from(reorder.push(&outcome(number, 3000)).is_err());
+            }
+            assert_eq!((failed, reorder.waiting()), (1, 99));
+            reorder.advance();
+            for number in 2..=100 {
+                assert_eq!(reorder.pop().unwrap().map(|outcome| outcome.job.number), Some(number));
+            }
+        }
     }
 }

@@ -2,13 +2,30 @@
 
 use std::io;
 
+use crate::words::error::Error;
 use crate::words::outcome::Outcome;
 
 /// What makes records of outcomes, in the order they are given.
 pub trait Sink {
-    fn write(&mut self, outcome: &Outcome) -> io::Result<()>;
+    fn write(&mut self, outcome: &Outcome) -> Result<(), SinkError>;
     /// Hands everything written so far to the system.
     fn flush(&mut self) -> io::Result<()>;
     /// Nothing more will come.
-    fn finish(&mut self) -> io::Result<()>;
+    fn finish(&mut self) -> Result<(), SinkError>;
+}
+
+/// Why a record was not written.
+#[derive(Debug)]
+pub enum SinkError {
+    /// The output takes no more. Nothing may be written after that.
+    Output(io::Error),
+    /// The temporary directory takes no more. Every outcome is kept, also those that are still to come, and
+    /// `finish` writes them all; but they are kept in memory, so the run must end.
+    Temporary(Error),
+}
+
+impl From<io::Error> for SinkError {
+    fn from(error: io::Error) -> SinkError {
+        SinkError::Output(error)
+    }
 }

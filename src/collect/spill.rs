@@ -32,7 +32,8 @@ struct Run {
 const PIECE: usize = 64 * 1024;
 
 impl Spill {
-    /// Writes a run of encoded outcomes, in ascending order; `first` is the number of the first.
+    /// Writes a run of encoded outcomes, in ascending order; `first` is the number of the first. After an error
+    /// nothing of the run has been kept.
     pub fn write_run<'a>(&mut self, first: u64, entries: impl Iterator<Item = &'a [u8]>) -> io::Result<()> {
         let file = match &mut self.file {
             Some(file) => file,
@@ -43,21 +44,24 @@ impl Spill {
             file.set_len(0)?;
             self.end = 0;
         }
-        let start = self.end;
+        let mut end = self.end;
+        let mut outcomes = 0;
         let mut piece = Vec::with_capacity(PIECE);
         for entry in entries {
             put(entry.len() as u64, &mut piece);
             piece.extend_from_slice(entry);
-            self.outcomes += 1;
+            outcomes += 1;
             if piece.len() >= PIECE {
-                file.write_all_at(&piece, self.end)?;
-                self.end += piece.len() as u64;
+                file.write_all_at(&piece, end)?;
+                end += piece.len() as u64;
                 piece.clear();
             }
         }
-        file.write_all_at(&piece, self.end)?;
-        self.end += piece.len() as u64;
-        self.runs.insert(first, Run { next: start, end: self.end, buffer: Vec::new(), read: 0 });
+        file.write_all_at(&piece, end)?;
+        end += piece.len() as u64;
+        self.runs.insert(first, Run { next: self.end, end, buffer: Vec::new(), read: 0 });
+        self.end = end;
+        self.outcomes += outcomes;
         Ok(())
     }
 
@@ -78,6 +82,15 @@ impl Spill {
 
     pub fn len(&self) -> u64 {
         self.outcomes
+    }
+
+    /// From now on the disk takes nothing; what it has can be read.
+    #[cfg(test)]
+    pub fn fill_disk(&mut self) {
+        let old = self.file.take().unwrap_or_else(|| tempfile::tempfile().expect("a test can make a file"));
+        // A descriptor that only reads refuses every write, as a full disk does.
+        let path = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&old));
+        self.file = Some(File::open(path).expect("an open file can be opened again"));
     }
 }
 

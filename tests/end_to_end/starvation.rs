@@ -141,5 +141,9 @@ fn results_that_cannot_be_kept_on_disk_end_the_run_with_4() {
     fs::write(folder.path().join("big"), jobs.join("\n")).unwrap();
     let script = "export TMPDIR=/no/such/folder; forkpool -j 2 --memory 2MiB --window 64 -i big -- WORKER > out";
     let ended = run(script, folder.path()).check_status(4);
-    assert!(ended.stderr.contains("cannot keep waiting results on disk"), "{}", ended.stderr);
+    let words = "cannot keep waiting results in the temporary directory /no/such/folder: No such file";
+    assert!(ended.stderr.contains(words), "{}", ended.stderr);
+    let records = records(&fs::read(folder.path().join("out")).unwrap());
+    assert!(records.iter().filter(|record| record["status"] == "ok").count() > 0, "what was there is written");
+    assert!(ended.stderr.contains(&format!("{} jobs in", records.len())), "one record a job: {}", ended.stderr);
 }

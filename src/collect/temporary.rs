@@ -1,0 +1,17 @@
+//! The temporary directory, where results wait that are too many for the memory: what is said when it takes none.
+
+use std::io;
+
+use crate::words::error::{Error, reason};
+
+/// `what` are the rows or results that were to be kept there.
+pub fn failure(what: &str, error: &io::Error) -> Error {
+    let directory = std::env::temp_dir();
+    Error::io(format!("cannot keep {what} in the temporary directory {}: {}", directory.display(), reason(error)))
+}
+
+/// What to do about rows of a table.
+pub const ROWS_HINT: &str = "name another directory with TMPDIR; with --columns rows are written as they come";
+/// What to do about results that wait for their turn.
+pub const RESULTS_HINT: &str =
+    "name another directory with TMPDIR, or allow more --memory; with --unordered nothing waits";
