@@ -18,6 +18,7 @@
 mod check;
 mod cli;
 mod dry_run;
+mod preflight;
 mod run;
 mod signal;
 mod stdout;

@@ -1,141 +1,229 @@
-//! One run from beginning to end: everything that can be refused is refused, then the workers start, then the
-//! input is read, and the main thread collects.
+//! One run from beginning to end: everything that can be refused is looked at, everything that the run needs for
+//! itself is opened, then the workers start and the input is read, and the main thread collects.
 
-use std::fs::File;
 use std::io::IsTerminal;
-use std::os::fd::OwnedFd;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
+use crossbeam_channel::{Receiver, Sender};
 use rustix::event::{PollFd, PollFlags};
-use rustix::fs::Stat;
 
 use crate::cli::Settings;
 use crate::collect::{self, Collected, Collector, Output, Outputs, Rejects, Reorder};
 use crate::journal::{self, Journal, Recall};
 use crate::pool::dispatch::Dispatch;
-use crate::pool::process;
-use crate::pool::{self, Pool, Shared};
-use crate::report::Reporter;
+use crate::pool::{self, Pool, Shared, Workers};
+use crate::preflight::{self, Ready};
 use crate::report::counters::Counters;
 use crate::report::settings::Verbosity;
 use crate::report::summary::Summary;
+use crate::report::{Reporter, WholeFile};
 use crate::signal;
-use crate::source::{self, Context, Feed, Source};
+use crate::source::{Context, Feed, Source};
 use crate::sys;
 use crate::sys::clock::Clock;
+use crate::text::destination::Destination;
 use crate::words::cancel::{Cancel, Level, Reason};
 use crate::words::error::{Error, Result, reason};
 use crate::words::exit::Exit;
 use crate::words::format::Format;
+use crate::words::job::Job;
+use crate::words::message::Message;
+
+/// What every stage of a run knows.
+struct Base {
+    settings: Settings,
+    start: Instant,
+    cancel: Arc<Cancel>,
+    counters: Arc<Counters>,
+}
+
+/// What the run needs for itself, all of it opened before the first worker is started: workers then take only what
+/// is left.
+struct Opened {
+    reporter: Reporter,
+    recall: Option<Recall>,
+    journal: Option<journal::Writer>,
+    pool: Pool,
+    clock: Clock,
+    jobs: Sender<Vec<Job>>,
+    messages: Sender<Message>,
+    received: Receiver<Message>,
+}
 
 /// Runs all jobs. The error is one that came before any job; later ones are told here.
 pub fn run(settings: Settings) -> Result<Exit> {
-    let start = Instant::now();
     // Before there is a second thread.
     let watcher = sys::watcher::start();
     let cancel = Cancel::new();
-    let counters = Arc::new(Counters::default());
-    process::find_program(&settings.pool.command.program, std::env::var_os("PATH"))?;
-    let files = source::open_files(&settings.input)?;
-    // Before an output is emptied: a journal that is refused leaves everything as it is.
-    let other_use = |file: &Stat| other_use(file, &settings, &files);
-    let journal = settings.journal.as_ref().map(|journal| journal::open(journal, &other_use)).transpose()?;
-    let (output, rejects) = open_outputs(&settings, &files)?;
-    let context =
-        Context { cancel: Arc::clone(&cancel), bell: cancel.bell()?, counter: Arc::clone(&counters.bytes_read) };
-    let source = Source::new(&settings.input, files, &context)?;
-    counters.bytes_total.store(source.size.unwrap_or(0), Ordering::Relaxed);
-    let progress_file = settings.report.progress_file.as_ref().map(|path| {
-        let refused = |error| Error::refused(format!("cannot write {}: {}", path.display(), reason(&error)));
-        File::create(path).map_err(refused)
-    });
-    let reporter = Reporter::start(&settings.report, Arc::clone(&counters), progress_file.transpose()?)
-        .map_err(|error| Error::pool(format!("cannot start a thread: {}", reason(&error))))?;
+    let base = Base { settings, start: Instant::now(), cancel, counters: Arc::default() };
+    let counter = Arc::clone(&base.counters.bytes_read);
+    let context = Context { cancel: Arc::clone(&base.cancel), bell: base.cancel.bell()?, counter };
+    let ready = preflight::look(&base.settings, &context)?;
+    let Ready { source, output, is_stdout, rejects, progress_file, summary, journal, mut made, notices } = ready;
+
+    base.counters.bytes_total.store(source.size.unwrap_or(0), Ordering::Relaxed);
+    let outputs = base.outputs(output, rejects, &source);
+    let opened = base.open(journal, progress_file.clone())?;
+    if is_stdout {
+        watch_stdout(&base.cancel);
+    }
+    notices.into_iter().for_each(|notice| opened.reporter.notice(notice));
     if let Err(error) = &watcher {
-        reporter.verbose(format!("no process ends the workers if this one is killed: {}", reason(error)));
+        let why = reason(error);
+        opened.reporter.verbose(format!("no process ends the workers if this one is killed: {why}"));
     }
+    let workers = base.start_workers(&opened)?;
+    let collector = base.start_source(opened, source, context, outputs)?;
+    let (dispatch, reporter) = (Arc::clone(&collector.dispatch), collector.reporter.clone());
 
-    let (recall, mut writer) = match journal {
-        Some(Journal { recall, writer, notice }) => {
-            notice.into_iter().for_each(|notice| reporter.notice(notice));
-            (Some(recall), Some(writer))
-        }
-        None => (None, None),
-    };
-    if let (Some(writer), Some(journal)) = (&mut writer, &settings.journal) {
-        writer.start_syncing(journal.sync, &cancel)?;
-    }
-
-    let (messages, received) = crossbeam_channel::unbounded();
-    // Each piece is announced to the dispatcher, which takes it at once.
-    let (jobs, fresh) = crossbeam_channel::bounded(1);
-    let clock = Clock::start().map_err(|error| Error::pool(format!("cannot start a thread: {}", reason(&error))))?;
-    let shared = Shared {
-        cancel: Arc::clone(&cancel),
-        clock: clock.clone(),
-        outcomes: messages.clone(),
-        reporter: reporter.clone(),
-        counters: Arc::clone(&counters),
-    };
-    let has_worked = recall.as_ref().is_some_and(Recall::has_answers);
-    let pool = Pool::new(Arc::new(settings.pool.clone()), fresh, has_worked)?;
-    let dispatch = Arc::clone(&pool.dispatch);
-    signal::install(Arc::clone(&cancel), hooks(&dispatch, &clock), reporter.clone(), settings.pool.grace)?;
-    pool.obey(&shared);
-    let workers = pool.start(&shared)?;
-    watch_stdout(&settings, &cancel);
-    if settings.input.files.iter().any(|file| file.path.is_none()) && std::io::stdin().is_terminal() {
-        reporter.notice("reading jobs from the terminal; Ctrl-D ends them".to_owned());
-    }
-
-    let outputs = Outputs {
-        sink: collect::sink(&settings.output, output, Arc::clone(&source.header)),
-        sink_name: settings.output.name(),
-        rejects: rejects.map(|output| {
-            let name = settings.output.rejects_name();
-            (name, Rejects::new(output, &settings.output, Arc::clone(&source.header)))
-        }),
-        reorder: Reorder::new(settings.output.memory),
-        order: settings.output.order,
-        tell_failures: settings.output.format == Format::Lines,
-    };
-    let feed = Feed {
-        jobs,
-        messages: messages.clone(),
-        dispatch: Arc::clone(&dispatch),
-        room: pool.source_bell.clone(),
-        clock: clock.clone(),
-        cancel: Arc::clone(&cancel),
-        bell: context.bell.clone(),
-        counters: Arc::clone(&counters),
-        timeout_field: settings.input.timeout_field.clone(),
-        recall,
-        keep_jobs: settings.pool.keep_jobs,
-    };
-    // Never joined: it may sit in a read.
-    pool::guarded("source".to_owned(), messages, move || source.run(feed))
-        .map_err(|error| Error::pool(format!("cannot start a thread: {}", reason(&error))))?;
-    drop(shared);
-
-    let collector = Collector {
-        outputs,
-        journal: writer,
-        messages: received,
-        dispatch: Arc::clone(&dispatch),
-        clock,
-        cancel: Arc::clone(&cancel),
-        counters: Arc::clone(&counters),
-        reporter: reporter.clone(),
-        stop: settings.stop,
-    };
     let collected = collector.run();
-    let exit = exit_of(&cancel, &collected);
+    let mut exit = base.exit_of(&collected);
     dispatch.finish();
     workers.join();
-    conclude(&settings, &cancel, &counters, &collected, reporter, start, exit)
+    if !collected.came_to_nothing {
+        made.keep();
+        exit = exit.max(base.finish_progress_file(progress_file.as_deref()));
+    }
+    Ok(base.conclude(&collected, summary, reporter, exit))
+}
+
+impl Base {
+    fn outputs(&self, output: Output, rejects: Option<Output>, source: &Source) -> Outputs {
+        let settings = &self.settings.output;
+        Outputs {
+            sink: collect::sink(settings, output, Arc::clone(&source.header)),
+            sink_name: settings.name(),
+            rejects: rejects.map(|output| {
+                let rejects = Rejects::new(output, settings, Arc::clone(&source.header));
+                (settings.rejects_name(), rejects)
+            }),
+            reorder: Reorder::new(settings.memory),
+            order: settings.order,
+            tell_failures: settings.format == Format::Lines,
+        }
+    }
+
+    fn open(&self, journal: Option<Journal>, progress_file: Option<Arc<Destination>>) -> Result<Opened> {
+        let settings = &self.settings;
+        let reporter = Reporter::start(&settings.report, Arc::clone(&self.counters), progress_file);
+        let reporter = reporter.map_err(|error| no_thread(&error))?;
+        let (recall, mut writer) = match journal {
+            Some(Journal { recall, writer, .. }) => (Some(recall), Some(writer)),
+            None => (None, None),
+        };
+        if let (Some(writer), Some(journal)) = (&mut writer, &settings.journal) {
+            writer.start_syncing(journal.sync, &self.cancel)?;
+        }
+        let (messages, received) = crossbeam_channel::unbounded();
+        // Each piece is announced to the dispatcher, which takes it at once.
+        let (jobs, fresh) = crossbeam_channel::bounded(1);
+        let clock = Clock::start().map_err(|error| no_thread(&error))?;
+        let has_worked = recall.as_ref().is_some_and(Recall::has_answers);
+        let pool = Pool::new(Arc::new(settings.pool.clone()), fresh, has_worked)?;
+        let hooks = hooks(&pool.dispatch, &clock);
+        signal::install(Arc::clone(&self.cancel), hooks, reporter.clone(), settings.pool.grace)?;
+        Ok(Opened { reporter, recall, journal: writer, pool, clock, jobs, messages, received })
+    }
+
+    fn start_workers(&self, opened: &Opened) -> Result<Workers> {
+        let shared = Shared {
+            cancel: Arc::clone(&self.cancel),
+            clock: opened.clock.clone(),
+            outcomes: opened.messages.clone(),
+            reporter: opened.reporter.clone(),
+            counters: Arc::clone(&self.counters),
+        };
+        opened.pool.obey(&shared);
+        opened.pool.start(&shared)
+    }
+
+    fn start_source(&self, opened: Opened, source: Source, context: Context, outputs: Outputs) -> Result<Collector> {
+        let Opened { reporter, recall, journal, pool, clock, jobs, messages, received } = opened;
+        let settings = &self.settings;
+        if settings.input.files.iter().any(|file| file.path.is_none()) && std::io::stdin().is_terminal() {
+            reporter.notice("reading jobs from the terminal; Ctrl-D ends them".to_owned());
+        }
+        let feed = Feed {
+            jobs,
+            messages: messages.clone(),
+            dispatch: Arc::clone(&pool.dispatch),
+            room: pool.source_bell.clone(),
+            clock: clock.clone(),
+            cancel: Arc::clone(&self.cancel),
+            bell: context.bell,
+            counters: Arc::clone(&self.counters),
+            timeout_field: settings.input.timeout_field.clone(),
+            recall,
+            keep_jobs: settings.pool.keep_jobs,
+        };
+        // Never joined: it may sit in a read.
+        pool::guarded("source".to_owned(), messages, move || source.run(feed)).map_err(|error| no_thread(&error))?;
+        Ok(Collector {
+            outputs,
+            journal,
+            messages: received,
+            dispatch: pool.dispatch,
+            clock,
+            cancel: Arc::clone(&self.cancel),
+            counters: Arc::clone(&self.counters),
+            reporter,
+            stop: settings.stop,
+        })
+    }
+
+    /// The strongest of all that happened, as of the last record.
+    fn exit_of(&self, collected: &Collected) -> Exit {
+        let jobs = if collected.failed > 0 { Exit::JobsFailed } else { Exit::Ok };
+        let stopped = self.cancel.reason().map_or(Exit::Ok, |reason| reason.exit());
+        let input = collected.input_error.as_ref().map_or(Exit::Ok, |error| error.exit);
+        jobs.max(stopped).max(input)
+    }
+
+    /// A run without any progress message leaves an empty file, not an old one.
+    fn finish_progress_file(&self, file: Option<&Destination>) -> Exit {
+        let Some(Err(error)) = file.map(Destination::begin) else { return Exit::Ok };
+        let words = format!("cannot write to the progress file: {}", reason(&error));
+        self.cancel.raise(Level::Abort, Reason::Failed(Error::io(words)));
+        Exit::IoFailed
+    }
+
+    /// Says how it went.
+    fn conclude(
+        &self,
+        collected: &Collected,
+        summary_file: Option<WholeFile>,
+        reporter: Reporter,
+        mut exit: Exit,
+    ) -> Exit {
+        let settings = &self.settings.report;
+        let stop = self.cancel.reason().filter(|_| !matches!(exit, Exit::Ok | Exit::ReaderGone));
+        let failures = self.cancel.failures();
+        let mut last: Vec<String> = failures.iter().chain(&collected.input_error).map(Error::to_string).collect();
+        last.dedup();
+        let mut summary = Summary {
+            counters: &self.counters,
+            elapsed: self.start.elapsed(),
+            stopped: stop.as_ref().filter(|reason| !matches!(reason, Reason::Failed(_))).map(Reason::to_string),
+            complete: collected.complete,
+            unread: collected.unread,
+            exit_status: exit.status(),
+        };
+        if exit != Exit::Refused
+            && let (Some(file), Some(path)) = (summary_file, &settings.summary_file)
+            && let Err(error) = file.write(&summary.json())
+        {
+            exit = exit.max(Exit::IoFailed);
+            summary.exit_status = exit.status();
+            last.push(Error::io(format!("cannot write {}: {}", path.display(), reason(&error))).to_string());
+        }
+        if settings.verbosity > Verbosity::Quiet && !matches!(exit, Exit::ReaderGone | Exit::Refused) {
+            last.push(format!("forkpool: {}", summary.line()));
+        }
+        reporter.end((!last.is_empty()).then(|| last.join("\n")));
+        exit
+    }
 }
 
 /// What Ctrl-Z and a child's stop mean to the pool.
@@ -155,43 +243,12 @@ fn hooks(dispatch: &Arc<Dispatch>, clock: &Clock) -> signal::Hooks {
     }
 }
 
-/// What the run uses a file for, beside its journal.
-fn other_use(file: &Stat, settings: &Settings, inputs: &[OwnedFd]) -> Option<&'static str> {
-    let is_named = |path: &Path| journal::is_same(rustix::fs::stat(path), file);
-    let is_output = match settings.output.path.as_deref() {
-        Some(path) => is_named(path),
-        None => journal::is_same(rustix::fs::fstat(std::io::stdout()), file),
-    };
-    let named = [
-        ("the rejects file", settings.output.rejects.as_deref()),
-        ("the progress file", settings.report.progress_file.as_deref()),
-        ("the summary", settings.report.summary_file.as_deref()),
-    ];
-    if inputs.iter().any(|input| journal::is_same(rustix::fs::fstat(input), file)) {
-        Some("an input")
-    } else if is_output {
-        Some("the output")
-    } else {
-        named.into_iter().find(|(_, path)| path.is_some_and(is_named)).map(|(what, _)| what)
-    }
-}
-
-fn open_outputs(settings: &Settings, inputs: &[OwnedFd]) -> Result<(Output, Option<Output>)> {
-    let output = Output::open(settings.output.path.as_deref(), inputs)?;
-    let Some(path) = settings.output.rejects.as_deref() else { return Ok((output, None)) };
-    let mut others: Vec<OwnedFd> = Vec::with_capacity(inputs.len() + 1);
-    for fd in inputs.iter().chain([output.fd()]) {
-        others.push(fd.try_clone().map_err(|error| Error::refused(reason(&error)))?);
-    }
-    let rejects = Output::open(Some(path), &others)?;
-    Ok((output, Some(rejects)))
+fn no_thread(error: &std::io::Error) -> Error {
+    Error::pool(format!("cannot start a thread: {}", reason(error)))
 }
 
 /// Notices at once when the reader of stdout goes away, also while no record is due.
-fn watch_stdout(settings: &Settings, cancel: &Arc<Cancel>) {
-    if settings.output.path.is_some() {
-        return;
-    }
+fn watch_stdout(cancel: &Arc<Cancel>) {
     let cancel = Arc::clone(cancel);
     let watch = move || {
         let stdout = std::io::stdout();
@@ -209,47 +266,4 @@ fn watch_stdout(settings: &Settings, cancel: &Arc<Cancel>) {
     };
     // Without it the next write notices.
     let _ = std::thread::Builder::new().name("stdout".to_owned()).spawn(watch);
-}
-
-/// The strongest of all that happened, as of the last record.
-fn exit_of(cancel: &Cancel, collected: &Collected) -> Exit {
-    let jobs = if collected.failed > 0 { Exit::JobsFailed } else { Exit::Ok };
-    let stopped = cancel.reason().map_or(Exit::Ok, |reason| reason.exit());
-    let input = collected.input_error.as_ref().map_or(Exit::Ok, |error| error.exit);
-    jobs.max(stopped).max(input)
-}
-
-/// Says how it went.
-fn conclude(
-    settings: &Settings,
-    cancel: &Cancel,
-    counters: &Counters,
-    collected: &Collected,
-    reporter: Reporter,
-    start: Instant,
-    mut exit: Exit,
-) -> Result<Exit> {
-    let stop = cancel.reason().filter(|_| !matches!(exit, Exit::Ok | Exit::ReaderGone));
-    let mut last: Vec<String> = cancel.failures().iter().chain(&collected.input_error).map(Error::to_string).collect();
-    last.dedup();
-    let mut summary = Summary {
-        counters,
-        elapsed: start.elapsed(),
-        stopped: stop.as_ref().filter(|reason| !matches!(reason, Reason::Failed(_))).map(Reason::to_string),
-        complete: collected.complete,
-        unread: collected.unread,
-        exit_status: exit.status(),
-    };
-    if let Some(path) = &settings.report.summary_file
-        && let Err(error) = summary.write_file(path)
-    {
-        exit = exit.max(Exit::IoFailed);
-        summary.exit_status = exit.status();
-        last.push(Error::io(format!("cannot write {}: {}", path.display(), reason(&error))).to_string());
-    }
-    if settings.report.verbosity > Verbosity::Quiet && !matches!(exit, Exit::ReaderGone | Exit::Refused) {
-        last.push(format!("forkpool: {}", summary.line()));
-    }
-    reporter.end((!last.is_empty()).then(|| last.join("\n")));
-    Ok(exit)
 }

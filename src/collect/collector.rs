@@ -63,6 +63,8 @@ pub struct Collected {
     pub unread: Option<u64>,
     /// Reading the input failed.
     pub input_error: Option<Error>,
+    /// The run was refused, or the pool failed, before any job had ended: no output was touched.
+    pub came_to_nothing: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -117,17 +119,36 @@ impl Collector {
                 None => break,
             }
         }
-        let refused =
-            input.as_ref().and_then(|input| input.error.as_ref()).is_some_and(|error| error.exit == Exit::Refused);
-        if run.all.ended > 0 || !refused {
+        let mut end = input.unwrap_or(InputEnd { jobs: 0, complete: false, unread: None, error: None });
+        if run.all.ended > 0
+            && let Some(error) = &mut end.error
+            && error.exit == Exit::Refused
+        {
+            // A run of which something was done was not refused: its input has failed.
+            error.exit = Exit::IoFailed;
+        }
+        let came_to_nothing = run.came_to_nothing(&end);
+        if !came_to_nothing {
             run.finish();
         }
-        let end = input.unwrap_or(InputEnd { jobs: 0, complete: false, unread: None, error: None });
-        Collected { failed: run.all.failed, complete: end.complete, unread: end.unread, input_error: end.error }
+        Collected {
+            failed: run.all.failed,
+            complete: end.complete,
+            unread: end.unread,
+            input_error: end.error,
+            came_to_nothing,
+        }
     }
 }
 
 impl Run {
+    /// What [`Collected::came_to_nothing`] says.
+    fn came_to_nothing(&self, end: &InputEnd) -> bool {
+        let refused = end.error.as_ref().is_some_and(|error| error.exit == Exit::Refused);
+        let pool_failed = self.collector.cancel.reason().is_some_and(|reason| reason.exit() == Exit::PoolFailed);
+        self.all.ended == 0 && (refused || pool_failed)
+    }
+
     /// The next message. What is written so far goes out before waiting for it.
     fn next(&mut self) -> Option<Message> {
         if let Some(message) = self.pending.take() {

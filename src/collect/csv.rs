@@ -44,7 +44,7 @@ pub struct AllColumns {
 }
 
 /// Rows beyond this wait on disk: enough for a table that somebody looks at, little beside `--memory`.
-const ROWS_IN_MEMORY: usize = 4 << 20;
+pub const ROWS_IN_MEMORY: usize = 4 << 20;
 
 /// The columns that every table without `--columns` ends with.
 const LAST: [&str; 3] = ["status", "error.name", "error.message"];

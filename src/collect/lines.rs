@@ -32,7 +32,7 @@ impl Sink for LinesSink {
     }
 
     fn finish(&mut self) -> Result<(), SinkError> {
-        Ok(self.output.flush()?)
+        Ok(self.output.finish()?)
     }
 }
 

@@ -14,7 +14,7 @@ pub mod settings;
 mod sink;
 mod spill;
 pub mod stop_policy;
-mod temporary;
+pub mod temporary;
 
 use std::sync::{Arc, OnceLock};
 
@@ -24,6 +24,7 @@ use settings::OutputSettings;
 use sink::Sink;
 
 pub use collector::{Collected, Collector, Outputs};
+pub use csv::ROWS_IN_MEMORY;
 pub use output::Output;
 pub use rejects::Rejects;
 pub use reorder::Reorder;

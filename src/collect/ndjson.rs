@@ -30,6 +30,6 @@ impl Sink for NdjsonSink {
     }
 
     fn finish(&mut self) -> Result<(), SinkError> {
-        Ok(self.output.flush()?)
+        Ok(self.output.finish()?)
     }
 }

@@ -33,6 +33,6 @@ impl Rejects {
     }
 
     pub fn finish(&mut self) -> io::Result<()> {
-        self.output.flush()
+        self.output.finish()
     }
 }

@@ -4,6 +4,11 @@ use std::io;
 
 use crate::words::error::{Error, reason};
 
+/// Tries whether the temporary directory takes a file. How much room there is, only writing would tell.
+pub fn try_directory() -> io::Result<()> {
+    tempfile::tempfile().map(drop)
+}
+
 /// `what` are the rows or results that were to be kept there.
 pub fn failure(what: &str, error: &io::Error) -> Error {
     let directory = std::env::temp_dir();

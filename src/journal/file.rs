@@ -15,12 +15,9 @@ pub const MODE: Mode = Mode::RUSR.union(Mode::WUSR);
 /// A worker that was being started when the run before was killed holds the lock until it has been started.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// What else the run uses this file for: `an input`, `the output` …
-pub type OtherUse<'a> = &'a dyn Fn(&Stat) -> Option<&'static str>;
-
-/// Opens the journal, or makes it. Refused if it is no regular file (a symbolic link is not followed), if
-/// another run has it, or if this run uses it as something else as well.
-pub fn open(path: &Path, other_use: OtherUse) -> Result<File> {
+/// Opens the journal, or makes it, and says whether it was made. Refused if it is no regular file (a symbolic link is
+/// not followed), or if another run has it.
+pub fn open(path: &Path) -> Result<(File, bool)> {
     loop {
         let Some((file, is_new)) = open_or_make(path)? else { continue };
         let stat = rustix::fs::fstat(&file).map_err(|error| unusable(path, error))?;
@@ -32,19 +29,17 @@ pub fn open(path: &Path, other_use: OtherUse) -> Result<File> {
         if !is_same(rustix::fs::statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW), &stat) {
             continue;
         }
-        if let Some(other) = other_use(&stat) {
-            if is_new {
-                // A run that is refused leaves no file behind. If this fails, an empty one is as good as none.
-                let _ = std::fs::remove_file(path);
-            }
-            return Err(refused(path, &format!("it is {other} as well")).hint("name another file with --journal"));
-        }
-        if stat.st_size == 0 && Mode::from_raw_mode(stat.st_mode) != MODE {
-            // Somebody else may have put an empty file there that he can read.
-            rustix::fs::fchmod(&file, MODE).map_err(|error| unusable(path, error))?;
-        }
-        return Ok(file);
+        return Ok((file, is_new));
     }
+}
+
+/// Somebody else may have put an empty file there that he can read.
+pub fn make_private(path: &Path, file: &File) -> Result<()> {
+    let stat = rustix::fs::fstat(file).map_err(|error| unusable(path, error))?;
+    if stat.st_size > 0 || Mode::from_raw_mode(stat.st_mode) == MODE {
+        return Ok(());
+    }
+    rustix::fs::fchmod(file, MODE).map_err(|error| unusable(path, error))
 }
 
 /// The file, and whether it was made. `None` if it has come into being in between.
@@ -86,7 +81,7 @@ fn lock(path: &Path, file: &File) -> Result<()> {
     }
 }
 
-pub fn is_same(stat: rustix::io::Result<Stat>, file: &Stat) -> bool {
+fn is_same(stat: rustix::io::Result<Stat>, file: &Stat) -> bool {
     stat.is_ok_and(|stat| (stat.st_dev, stat.st_ino) == (file.st_dev, file.st_ino))
 }
 

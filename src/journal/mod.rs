@@ -21,7 +21,8 @@ pub mod settings;
 mod writer;
 
 use std::fs::File;
-use std::path::Path;
+use std::io;
+use std::path::{Path, PathBuf};
 
 use crate::journal::settings::{JournalMode, JournalSettings};
 use crate::text::people::counted;
@@ -31,7 +32,6 @@ use identity::Header;
 use index::Index;
 use reader::Scan;
 
-pub use file::{OtherUse, is_same};
 pub use recall::{Recall, Recalled};
 pub use writer::Writer;
 
@@ -46,32 +46,69 @@ pub struct Journal {
     pub notice: Option<String>,
 }
 
-/// Opens the journal that the settings name, and sees that it fits this run, before anything else is touched.
-pub fn open(settings: &JournalSettings, other_use: OtherUse) -> Result<Journal> {
-    let header = Header::of(settings)?;
-    let seal = Seal::of(&header);
-    let path = &settings.path;
-    let unusable = |error| Error::refused(format!("cannot use the journal {}: {}", path.display(), reason(&error)));
-    let file = file::open(path, other_use)?;
-    let is_empty = file.metadata().map_err(unusable)?.len() == 0;
-    if settings.mode == JournalMode::New && !is_empty {
-        return Err(Error::refused(format!("the journal {} exists already", path.display()))
-            .hint("--resume goes on with it; remove it, or name another, to start anew"));
+/// A journal's file, which this run alone has. Nothing is read yet, and nothing changed.
+pub struct Locked {
+    pub file: File,
+    /// There was none before.
+    pub is_new: bool,
+}
+
+/// A journal that fits this run. Nothing is changed yet.
+pub struct Fitting {
+    path: PathBuf,
+    file: File,
+    index: Index,
+    scan: Scan,
+    header: Header,
+    key: Option<String>,
+    mode: JournalMode,
+}
+
+/// Opens and locks the journal that the settings name, or makes it.
+pub fn lock(settings: &JournalSettings) -> Result<Locked> {
+    let (file, is_new) = file::open(&settings.path)?;
+    Ok(Locked { file, is_new })
+}
+
+impl Locked {
+    /// Reads it, and sees that it fits this run.
+    pub fn read(self, settings: &JournalSettings) -> Result<Fitting> {
+        let header = Header::of(settings)?;
+        let (path, file) = (settings.path.clone(), self.file);
+        let is_empty = file.metadata().map_err(|error| unusable(&path, &error))?.len() == 0;
+        if settings.mode == JournalMode::New && !is_empty {
+            return Err(Error::refused(format!("the journal {} exists already", path.display()))
+                .hint("--resume goes on with it; remove it, or name another, to start anew"));
+        }
+        let (index, scan) = read(&path, &file, &header)?;
+        Ok(Fitting { path, file, index, scan, header, key: settings.key.clone(), mode: settings.mode })
     }
-    let (index, scan) = read(path, &file, &header)?;
-    let (mut end, mut notice) = (scan.length, None);
-    if !scan.damage.is_empty() {
-        let (aside, sound_end) = repair::set_aside(path, &file, &scan).map_err(unusable)?;
-        notice = Some(words_of_repair(path, &aside, &scan));
-        end = sound_end;
+}
+
+impl Fitting {
+    /// Makes it ready to be written: private, if it is empty, and without damage.
+    pub fn begin(self) -> Result<Journal> {
+        let Fitting { path, file, index, scan, header, key, mode } = self;
+        let seal = Seal::of(&header);
+        file::make_private(&path, &file)?;
+        let (mut end, mut notice) = (scan.length, None);
+        if !scan.damage.is_empty() {
+            let (aside, sound_end) = repair::set_aside(&path, &file, &scan).map_err(|error| unusable(&path, &error))?;
+            notice = Some(words_of_repair(&path, &aside, &scan));
+            end = sound_end;
+        }
+        let to_write = if scan.header.is_none() { Some(header) } else { None };
+        let reading = file.try_clone().map_err(|error| unusable(&path, &error))?;
+        Ok(Journal {
+            recall: Recall::new(path.clone(), reading, index, seal, key, mode),
+            writer: Writer::new(path, file, end, to_write, seal),
+            notice,
+        })
     }
-    let to_write = if scan.header.is_none() { Some(header) } else { None };
-    let reading = file.try_clone().map_err(unusable)?;
-    Ok(Journal {
-        recall: Recall::new(path.clone(), reading, index, seal, settings.key.clone(), settings.mode),
-        writer: Writer::new(path.clone(), file, end, to_write, seal),
-        notice,
-    })
+}
+
+fn unusable(path: &Path, error: &io::Error) -> Error {
+    Error::refused(format!("cannot use the journal {}: {}", path.display(), reason(error)))
 }
 
 /// What a run with `--resume` would find done, for `--dry-run`: nothing is locked, mended or made.

@@ -8,8 +8,8 @@ mod log;
 mod progress;
 pub mod settings;
 pub mod summary;
+mod whole_file;
 
-use std::fs::File;
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,10 +19,13 @@ use bytes::Bytes;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
 use crate::report::settings::{ReportSettings, Verbosity};
+use crate::text::destination::Destination;
 use crate::text::people::{counted, escape};
 use counters::Counters;
 use log::Log;
 use progress::Shown;
+
+pub use whole_file::WholeFile;
 
 /// A handle for all threads.
 #[derive(Clone)]
@@ -51,7 +54,7 @@ impl Reporter {
     pub fn start(
         settings: &ReportSettings,
         counters: Arc<Counters>,
-        progress_file: Option<File>,
+        progress_file: Option<Arc<Destination>>,
     ) -> io::Result<Reporter> {
         let (notes, receiver) = bounded(NOTES);
         let reporter = Reporter { notes, dropped: Arc::default(), verbosity: settings.verbosity };
@@ -127,7 +130,7 @@ struct Voice {
     counters: Arc<Counters>,
     shown: Shown,
     log: Log,
-    progress_file: Option<File>,
+    progress_file: Option<Arc<Destination>>,
     /// The last progress message of a worker, for the bar.
     message: String,
 }
@@ -180,8 +183,8 @@ impl Voice {
         const SHOWN: usize = 40;
         let text = String::from_utf8_lossy(data);
         self.message = format!("job {job}: {}", escape(&text).chars().take(SHOWN).collect::<String>());
-        if let Some(file) = &mut self.progress_file
-            && let Err(error) = writeln!(file, "{{\"job\":{job},\"progress\":{text}}}")
+        if let Some(file) = &self.progress_file
+            && let Err(error) = writeln!(&mut &**file, "{{\"job\":{job},\"progress\":{text}}}")
         {
             let reason = crate::words::error::reason(&error);
             self.progress_file = None;

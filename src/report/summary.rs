@@ -1,8 +1,6 @@
 //! How the run went: one line for people, one JSON object for machines.
 
 use std::fmt::Write as _;
-use std::io::{self, Write as _};
-use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -73,8 +71,8 @@ impl Summary<'_> {
         line
     }
 
-    /// Writes the JSON object, whole or not at all.
-    pub fn write_file(&self, path: &Path) -> io::Result<()> {
+    /// A JSON object and a line end.
+    pub fn json(&self) -> Vec<u8> {
         #[derive(serde::Serialize)]
         struct Json<'a> {
             jobs: u64,
@@ -110,12 +108,9 @@ impl Summary<'_> {
             lines_not_read: self.unread,
             exit_status: self.exit_status,
         };
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let mut file = tempfile::NamedTempFile::new_in(folder)?;
-        serde_json::to_writer_pretty(&mut file, &json)?;
-        file.write_all(b"\n")?;
-        file.persist(path)?;
-        Ok(())
+        let mut text = serde_json::to_vec_pretty(&json).expect("numbers and text always serialize");
+        text.push(b'\n');
+        text
     }
 }
 

@@ -101,4 +101,8 @@ impl Frames for ByLine {
         }
         Ok(More::Frames)
     }
+
+    fn look(&mut self) -> Result<()> {
+        self.input.read(self.queue.buffer()).map(drop)
+    }
 }

@@ -57,7 +57,7 @@ impl CsvFrames {
 
     /// Reads the header, if it is not known yet, so that a bad one is refused before anything is run. Waits for
     /// it. Returns false if the input ended, or the run is being stopped, before it came.
-    pub fn read_header(&mut self) -> Result<bool> {
+    fn read_header(&mut self) -> Result<bool> {
         if self.columns.is_some() {
             return Ok(true);
         }
@@ -238,6 +238,10 @@ impl Frames for CsvFrames {
                 Got::Stopped => return Ok(More::Stopped),
             }
         }
+    }
+
+    fn look(&mut self) -> Result<()> {
+        self.read_header().map(drop)
     }
 }
 

@@ -31,4 +31,7 @@ pub enum More {
 pub trait Frames: Send {
     /// Appends the frames that can be had without waiting for more input; waits only while there is none.
     fn read(&mut self, frames: &mut Vec<Frame>) -> Result<More>;
+
+    /// Reads as far as an input shows that it cannot be used at all: its encoding, its compression, its header.
+    fn look(&mut self) -> Result<()>;
 }

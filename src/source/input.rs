@@ -6,6 +6,8 @@
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -16,6 +18,7 @@ use rustix::io::Errno;
 use crate::source::settings::{Compression, InputFile};
 use crate::sys;
 use crate::sys::bell::Bell;
+use crate::sys::descriptors;
 use crate::words::cancel::{Cancel, Level};
 use crate::words::error::{Error, Result, reason};
 
@@ -60,12 +63,12 @@ impl Context {
     }
 }
 
-/// Opens a file, or stdin. Nothing is read.
+/// Opens a file, or stdin, or a descriptor that the path stands for. Nothing is read.
 pub fn open(file: &InputFile) -> Result<OwnedFd> {
     let name = file.name();
     let refused = |error: io::Error| Error::refused(format!("cannot read {name}: {}", reason(&error)));
     let fd = match &file.path {
-        Some(path) => OwnedFd::from(File::open(path).map_err(refused)?),
+        Some(path) => open_path(path).map_err(refused)?,
         None if sys::was_closed(0) => {
             return Err(Error::refused("stdin is closed: there is nothing to read jobs from"));
         }
@@ -76,6 +79,20 @@ pub fn open(file: &InputFile) -> Result<OwnedFd> {
         return Err(Error::refused(format!("cannot read {name}: it is a directory")));
     }
     Ok(fd)
+}
+
+fn open_path(path: &Path) -> io::Result<OwnedFd> {
+    if let Some(number) = descriptors::number_of(path) {
+        return descriptors::given(number);
+    }
+    let mut options = File::options();
+    options.read(true);
+    // A named pipe is there at once, also without a writer: poll waits for its first one. Elsewhere than on Linux
+    // poll may say that such a pipe has ended, so opening it must wait.
+    if cfg!(target_os = "linux") && std::fs::metadata(path)?.file_type().is_fifo() {
+        options.custom_flags(libc::O_NONBLOCK);
+    }
+    Ok(OwnedFd::from(options.open(path)?))
 }
 
 /// The size of a regular file, in bytes.

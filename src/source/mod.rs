@@ -14,14 +14,17 @@ mod reader;
 pub mod settings;
 mod unread;
 
+use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
+use rustix::fs::SeekFrom;
 
 use crate::journal::Recall;
 use crate::source::settings::{InputFile, InputSettings};
-use crate::words::error::Result;
+use crate::words::error::{Error, Result, reason};
+use crate::words::exit::Exit;
 use crate::words::format::Format;
 
 use by_line::ByLine;
@@ -34,7 +37,7 @@ use crate::words::header::Header;
 pub use feeder::Feed;
 pub use input::Context;
 
-/// All inputs of a run, opened; nothing is read yet but the headers of tables that are files.
+/// All inputs of a run, opened. Of those that are files the beginning has been looked at; nothing is read yet.
 pub struct Source {
     readers: Vec<Reader>,
     /// The table's header, once it is known.
@@ -72,20 +75,11 @@ impl Source {
         let size = files.iter().map(input::size).sum();
         let mut readers = Vec::with_capacity(files.len());
         for (file, fd) in settings.files.iter().zip(files) {
-            let is_there = input::size(&fd).is_some();
-            let input = Input::new(file, fd, context.clone());
-            let frames: Box<dyn Frames> = match file.format {
-                Format::Ndjson => Box::new(ByLine::new(input, settings, ndjson::frame)),
-                Format::Lines => Box::new(ByLine::new(input, settings, lines::frame)),
-                Format::Csv | Format::Tsv => {
-                    let mut table = CsvFrames::new(input, settings, file.format, Arc::clone(&header));
-                    if is_there {
-                        table.read_header()?;
-                    }
-                    Box::new(table)
-                }
-            };
-            readers.push(Reader { file: file.clone(), frames });
+            let format = |fd, context| frames(settings, file, fd, context, Arc::clone(&header));
+            if input::size(&fd).is_some() {
+                look_at_beginning(&file.name(), &fd, context, format)?;
+            }
+            readers.push(Reader { file: file.clone(), frames: format(fd, context.clone()) });
         }
         Ok(Source { readers, header, size })
     }
@@ -117,6 +111,39 @@ impl Source {
         }
         Ok(count)
     }
+}
+
+/// What splits an input of this format.
+fn frames(
+    settings: &InputSettings,
+    file: &InputFile,
+    fd: OwnedFd,
+    context: Context,
+    header: Arc<OnceLock<Header>>,
+) -> Box<dyn Frames> {
+    let input = Input::new(file, fd, context);
+    match file.format {
+        Format::Ndjson => Box::new(ByLine::new(input, settings, ndjson::frame)),
+        Format::Lines => Box::new(ByLine::new(input, settings, lines::frame)),
+        Format::Csv | Format::Tsv => Box::new(CsvFrames::new(input, settings, file.format, header)),
+    }
+}
+
+/// Refuses a file whose beginning shows that it cannot be used. It is left where it stood, so that nothing of a
+/// file that waits for its turn is kept in memory.
+fn look_at_beginning(
+    name: &str,
+    fd: &OwnedFd,
+    context: &Context,
+    frames: impl Fn(OwnedFd, Context) -> Box<dyn Frames>,
+) -> Result<()> {
+    let refused = |error: io::Error| Error::refused(format!("cannot read {name}: {}", reason(&error)));
+    let start = rustix::fs::tell(fd).map_err(|error| refused(error.into()))?;
+    // What is read here is read again, and counted then.
+    let uncounted = Context { counter: Arc::default(), ..context.clone() };
+    let looked = frames(fd.try_clone().map_err(refused)?, uncounted).look();
+    rustix::fs::seek(fd, SeekFrom::Start(start)).map_err(|error| refused(error.into()))?;
+    looked.map_err(|error| Error { exit: Exit::Refused, ..error })
 }
 
 /// What is in the input.

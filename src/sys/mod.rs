@@ -3,6 +3,7 @@
 
 pub mod bell;
 pub mod clock;
+pub mod descriptors;
 pub mod signals;
 
 // Processes: the workers, and the one that ends them if this one is killed.

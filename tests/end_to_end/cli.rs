@@ -53,25 +53,6 @@ fn wrong_usage_is_refused_with_a_hint() {
 }
 
 #[test]
-fn the_output_is_never_its_own_input() {
-    let folder = tempfile::tempdir().unwrap();
-    fs::write(folder.path().join("a"), "1\n").unwrap();
-    std::os::unix::fs::symlink("a", folder.path().join("link")).unwrap();
-    for script in [
-        "forkpool -i a -o a -- cat",
-        "forkpool -i a -o link -- cat",
-        "forkpool -o a -- cat < a",
-        "forkpool -i a -- cat >> a",
-        "forkpool -i a --rejects a -o b -- cat",
-        "forkpool -i a --rejects b -o b -- cat",
-    ] {
-        let ended = shell(script, folder.path()).end().check_status(2);
-        assert!(ended.stderr.contains("the output is the input"), "{script}: {}", ended.stderr);
-        assert_eq!(fs::read_to_string(folder.path().join("a")).unwrap(), "1\n", "{script}");
-    }
-}
-
-#[test]
 fn a_worker_that_cannot_be_started_is_told_by_name_and_reason() {
     for (program, words) in [
         ("no-such-program", "no-such-program: no such program in PATH"),

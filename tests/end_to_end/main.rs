@@ -23,6 +23,7 @@ mod timeouts;
 
 // Runs that are stopped, cut short or starved.
 mod journal;
+mod preflight;
 mod signals;
 mod starvation;
 

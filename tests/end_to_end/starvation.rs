@@ -81,11 +81,15 @@ fn a_full_device_ends_the_run_with_4_and_its_reason() {
         ("yes 7 | forkpool -j 2 -- WORKER > /dev/full", "cannot write to stdout: No space left on device"),
         ("forkpool -j 2 -i jobs -o /dev/full -- WORKER", "cannot write to /dev/full: No space left on device"),
         ("echo oops | forkpool -j 2 --rejects /dev/full -- WORKER > out", "/dev/full: No space left on device"),
-        ("forkpool -j 2 -i jobs --summary /dev/full/x -- WORKER > out", "/dev/full/x"),
+        (
+            "forkpool -j 2 -i jobs --summary /dev/fd/5 -- WORKER > out 5> /dev/full",
+            "cannot write /dev/fd/5: No space left on device",
+        ),
     ] {
         let ended = run(script, folder.path()).check_status(4);
         assert!(ended.stderr.contains(words), "{script}: {}", ended.stderr);
     }
+    run("forkpool -j 2 -i jobs --summary /dev/full/x -- WORKER > out", folder.path()).check_status(2);
     run("forkpool -j 2 -i jobs -- WORKER 2> /dev/full", folder.path()).check_status(0);
 }
 

@@ -88,11 +88,11 @@ fn only_a_regular_file_that_is_nothing_else_is_a_journal() {
 
     for (flag, words) in [("-o", "the output"), ("--rejects", "the rejects file"), ("--summary", "the summary")] {
         let flags = format!("-i in --from lines --protocol lines {flag} journal");
-        check_refused(&place, &flags, &["cat"], &format!("it is {words} as well"));
+        check_refused(&place, &flags, &["cat"], &format!("journal is both {words} and the journal"));
         assert!(!place.path("journal").exists(), "a refused run leaves no file behind");
     }
     fs::hard_link(place.path("in"), place.path("journal")).unwrap();
-    check_refused(&place, LINES, &["cat"], "it is an input as well");
+    check_refused(&place, LINES, &["cat"], "in is both the input and the journal (as journal)");
 }
 
 #[test]

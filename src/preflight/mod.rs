@@ -1,0 +1,130 @@
+//! Everything that can be refused is looked at here, before anything is touched: a run that is refused leaves every
+//! file as it was, and makes none.
+//!
+//! In reading order: `target` opens a file that is to be written, `made` removes what was made for a run that is
+//! refused, `uses` compares all files of the run with each other, `room` tries the temporary directory.
+//!
+//! Nothing is emptied here: an output is emptied by its first record (see `text::destination`). A named pipe that is
+//! written to is opened last, since that waits for its reader as it does in a shell.
+
+mod made;
+mod room;
+mod target;
+mod uses;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::cli::Settings;
+use crate::collect::Output;
+use crate::journal::{self, Journal};
+use crate::pool::process;
+use crate::report::WholeFile;
+use crate::source::{self, Context, Source};
+use crate::text::destination::Destination;
+use crate::words::error::{Error, Result, reason};
+use target::Target;
+use uses::{Role, Use};
+
+pub use made::Made;
+
+/// What a run reads and writes, looked at and opened.
+pub struct Ready {
+    pub source: Source,
+    pub output: Output,
+    /// The output is the stdout that this process was given, by whatever name.
+    pub is_stdout: bool,
+    pub rejects: Option<Output>,
+    pub progress_file: Option<Arc<Destination>>,
+    pub summary: Option<WholeFile>,
+    pub journal: Option<Journal>,
+    /// To be kept once the run is not refused any more.
+    pub made: Made,
+    /// What the user should know.
+    pub notices: Vec<String>,
+}
+
+/// The files that are to be written, opened and still as they were.
+struct Written {
+    output: Target,
+    rejects: Option<Target>,
+    progress_file: Option<Target>,
+    summary: Option<WholeFile>,
+    journal: Option<journal::Locked>,
+}
+
+/// Looks at everything. The error says what is refused, and nothing has been changed then.
+pub fn look(settings: &Settings, context: &Context) -> Result<Ready> {
+    let program = process::find_program(&settings.pool.command.program, std::env::var_os("PATH"))?;
+    let inputs = source::open_files(&settings.input)?;
+    let mut made = Made::default();
+    let written = Written::open(settings, &mut made)?;
+    let mut uses = uses::of_inputs(&settings.input, &inputs);
+    uses.push(Use::of_path(Role::Program, &program));
+    uses.extend(settings.handler.as_ref().map(|handler| Use::of_path(Role::Handler, &handler.file)));
+    uses.extend(written.uses(settings));
+    uses::refuse_shared(&uses)?;
+    // Only now: that stdin is the output as well says more than that it cannot be written.
+    written.targets().try_for_each(Target::check_given)?;
+
+    let source = Source::new(&settings.input, inputs, context)?;
+    let notice = room::try_temporary_directory(&settings.output, source.size)?;
+    let Written { output, rejects, progress_file, summary, journal } = written;
+    let journal = settings.journal.as_ref().zip(journal).map(|(settings, journal)| journal.read(settings));
+    let journal = journal.transpose()?;
+
+    // Nothing is refused any more, but for what fails although it was looked at.
+    let is_stdout = output.is_stdout();
+    let output = Output::new(output.into_destination()?);
+    let rejects = rejects.map(|rejects| rejects.into_destination().map(Output::new)).transpose()?;
+    let progress_file = progress_file.map(|file| file.into_destination().map(Arc::new)).transpose()?;
+    let journal = journal.map(journal::Fitting::begin).transpose()?;
+    let notices = notice.into_iter().chain(journal.as_ref().and_then(|journal| journal.notice.clone())).collect();
+    Ok(Ready { source, output, is_stdout, rejects, progress_file, summary, journal, made, notices })
+}
+
+impl Written {
+    fn open(settings: &Settings, made: &mut Made) -> Result<Written> {
+        let mut open = |path: &PathBuf| Target::open(path, made);
+        let output = match &settings.output.path {
+            Some(path) => open(path)?,
+            None => Target::stdout()?,
+        };
+        let rejects = settings.output.rejects.as_ref().map(&mut open).transpose()?;
+        let progress_file = settings.report.progress_file.as_ref().map(&mut open).transpose()?;
+        let refused =
+            |path: &PathBuf, error| Error::refused(format!("cannot write {}: {}", path.display(), reason(&error)));
+        let summary = settings.report.summary_file.as_ref();
+        let summary = summary.map(|path| WholeFile::look(path).map_err(|error| refused(path, error))).transpose()?;
+        let journal = settings.journal.as_ref().map(journal::lock).transpose()?;
+        if let (Some(settings), Some(journal)) = (&settings.journal, &journal)
+            && journal.is_new
+        {
+            made.add(&settings.path, &journal.file);
+        }
+        Ok(Written { output, rejects, progress_file, summary, journal })
+    }
+
+    fn targets(&self) -> impl Iterator<Item = &Target> {
+        std::iter::once(&self.output).chain(&self.rejects).chain(&self.progress_file)
+    }
+
+    fn uses(&self, settings: &Settings) -> Vec<Use> {
+        let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
+        let rejects = self.rejects.as_ref().map(Target::stat);
+        let progress_file = self.progress_file.as_ref().map(Target::stat);
+        let summary = self.summary.as_ref().map(WholeFile::stat);
+        let journal = self.journal.as_ref().map(|journal| rustix::fs::fstat(&journal.file).ok());
+        let journal_path = settings.journal.as_ref().map(|journal| journal.path.clone());
+        [
+            (Role::Output, Some(settings.output.name()), Some(self.output.stat())),
+            (Role::Rejects, path(&settings.output.rejects), rejects),
+            (Role::ProgressFile, path(&settings.report.progress_file), progress_file),
+            (Role::Summary, path(&settings.report.summary_file), summary),
+            (Role::Journal, path(&journal_path), journal),
+        ]
+        .into_iter()
+        .filter_map(|(role, name, stat)| Some(Use::new(role, name?, stat?)))
+        .collect()
+    }
+}
