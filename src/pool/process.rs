@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
 
@@ -38,6 +39,13 @@ pub struct Process {
     wide_output: bool,
 }
 
+/// So many workers are started at the same time: enough to keep processors busy, few enough that the descriptors
+/// that a start needs for a moment are no burden beside those that a worker keeps.
+pub const STARTS_AT_ONCE: usize = 8;
+
+/// A worker is started by whoever has the turn of its slot.
+static STARTS: [Mutex<()>; STARTS_AT_ONCE] = [const { Mutex::new(()) }; STARTS_AT_ONCE];
+
 impl Process {
     /// Starts `command` in a process group of its own, to be killed with the calling thread.
     pub fn spawn(command: &WorkerCommand, slot: u32, workers: usize) -> io::Result<Process> {
@@ -49,6 +57,8 @@ impl Process {
         builder.args(&command.args);
         builder.env("FORKPOOL_SLOT", slot.to_string()).env("FORKPOOL_WORKERS", workers.to_string());
         builder.stderr(Stdio::piped());
+        let turn = &STARTS[slot as usize % STARTS_AT_ONCE];
+        let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
         let socket = if command.channel == Channel::NodeIpc {
             let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
             builder.env("NODE_CHANNEL_FD", "3").env("NODE_CHANNEL_SERIALIZATION_MODE", "json");

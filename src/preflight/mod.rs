@@ -1,8 +1,9 @@
 //! Everything that can be refused is looked at here, before anything is touched: a run that is refused leaves every
 //! file as it was, and makes none.
 //!
-//! In reading order: `target` opens a file that is to be written, `made` removes what was made for a run that is
-//! refused, `uses` compares all files of the run with each other, `room` tries the temporary directory.
+//! In reading order: `room` reckons whether there are descriptors enough for the workers and whether the temporary
+//! directory can be used, `target` opens a file that is to be written, `made` removes what was made for a run that is
+//! refused, `uses` compares all files of the run with each other.
 //!
 //! Nothing is emptied here: an output is emptied by its first record (see `text::destination`). A named pipe that is
 //! written to is opened last, since that waits for its reader as it does in a shell.
@@ -55,6 +56,7 @@ struct Written {
 
 /// Looks at everything. The error says what is refused, and nothing has been changed then.
 pub fn look(settings: &Settings, context: &Context) -> Result<Ready> {
+    room::provide_descriptors(settings)?;
     let program = process::find_program(&settings.pool.command.program, std::env::var_os("PATH"))?;
     let inputs = source::open_files(&settings.input)?;
     let mut made = Made::default();

@@ -1,15 +1,64 @@
-//! Whether the temporary directory has room for results that have to wait. It would fail in the middle otherwise, when
-//! it is too late to do something about it.
+//! Whether the system has room for the run: descriptors for its workers, a temporary directory for results that
+//! have to wait. Both fail in the middle otherwise, when it is too late to do something about it.
 //!
-//! It is tried by making a file there; how much room it has, only writing would tell. It is needed for the rows of a
-//! table whose columns are not known, past a few MiB, and for results that wait for their turn, past `--memory`.
-//! Refused is only what needs it for certain: such a table of an input that is larger than what is kept in memory,
-//! since every row holds its job. Whether any other run will need it nobody knows, and most do not, so that is a notice
-//! and no refusal.
+//! **Descriptors** are reckoned, not tried: a worker needs so many, the run itself so many. What is missing is taken
+//! from the hard limit; if that is too low as well, the run is refused, with the number of workers that would fit.
+//!
+//! **The temporary directory** is tried by making a file there; how much room it has, only writing would tell. It is
+//! needed for the rows of a table whose columns are not known, past a few MiB, and for results that wait for their
+//! turn, past `--memory`. Refused is only what needs it for certain: such a table of an input that is larger than what
+//! is kept in memory, since every row holds its job. Whether any other run will need it nobody knows, and most do not,
+//! so that is a notice and no refusal.
 
+use crate::cli::Settings;
 use crate::collect::settings::{Order, OutputSettings};
 use crate::collect::{ROWS_IN_MEMORY, temporary};
+use crate::pool::process;
+use crate::sys::bell::Bell;
+use crate::sys::descriptors;
 use crate::words::error::{Error, Result, reason};
+
+/// A worker's bell, our ends of its three pipes, and what tells its exit.
+const WORKER: usize = Bell::DESCRIPTORS + 4;
+/// More while a worker is being started: its ends of the pipes, and a pipe that tells that it could not be (2).
+const START: usize = 5;
+/// What the run has for itself beside its files: bells of the source and of the permits (4 at most), what signals are
+/// told through (4), the pipe to the watcher, temporary files for results and rows (2), and what is opened for a
+/// moment: folders, files of /proc.
+const RUN: usize = 17;
+/// The output, the rejects file, the progress file, the summary, and the journal (3: written, read and synced).
+const FILES: usize = 7;
+
+/// Sees that there are descriptors for all workers, or refuses the run.
+pub fn provide_descriptors(settings: &Settings) -> Result<()> {
+    let fixed = descriptors::count() + settings.input.files.len() + FILES + RUN;
+    let workers = settings.pool.workers;
+    let needed = fixed + for_workers(workers);
+    let (now, most) = descriptors::limits();
+    if is_enough(now, needed) {
+        return Ok(());
+    }
+    if is_enough(most, needed) && descriptors::raise_limit(needed as u64).is_ok() {
+        return Ok(());
+    }
+    let limit = most.or(now).unwrap_or_default();
+    let flag = if now == most { "-n" } else { "-Hn" };
+    let error = Error::refused(format!(
+        "-j {workers} needs {needed} file descriptors, and the limit (ulimit {flag}) is {limit}"
+    ));
+    Err(match (1..workers).rev().find(|&fewer| is_enough(Some(limit), fixed + for_workers(fewer))) {
+        Some(fewer) => error.hint(format!("fewer workers (-j {fewer}), or a higher limit (ulimit {flag} {needed})")),
+        None => error.hint(format!("a higher limit (ulimit {flag} {needed})")),
+    })
+}
+
+fn for_workers(workers: usize) -> usize {
+    workers * WORKER + workers.min(process::STARTS_AT_ONCE) * START
+}
+
+fn is_enough(limit: Option<u64>, needed: usize) -> bool {
+    limit.is_none_or(|limit| limit >= needed as u64)
+}
 
 /// Tries the temporary directory if the run may need it, and returns what the user should know. `input_size` are the
 /// bytes of the inputs, if all are files.
@@ -30,4 +79,22 @@ pub fn try_temporary_directory(settings: &OutputSettings, input_size: Option<u64
         directory.display(),
         reason(&error)
     )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn workers_are_reckoned_with_those_that_start_at_the_same_time() {
+        assert_eq!(for_workers(1), WORKER + START);
+        assert_eq!(for_workers(100), 100 * WORKER + process::STARTS_AT_ONCE * START);
+    }
+
+    #[test]
+    fn a_limit_is_enough_if_the_last_descriptor_fits() {
+        assert!(is_enough(Some(64), 64));
+        assert!(!is_enough(Some(63), 64));
+        assert!(is_enough(None, usize::MAX));
+    }
 }

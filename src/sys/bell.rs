@@ -73,6 +73,9 @@ impl Ends {
 }
 
 impl Bell {
+    /// How many descriptors a bell has open.
+    pub const DESCRIPTORS: usize = if cfg!(target_os = "linux") { 1 } else { 2 };
+
     pub fn new() -> io::Result<Bell> {
         Ok(Bell { ends: Arc::new(Ends::new()?) })
     }

@@ -1,11 +1,19 @@
-//! Descriptors that this process was given, and the names that they have as files.
+//! Descriptors: those that this process was given, and how many it may have open.
 
 use std::ffi::OsStr;
 use std::io;
 use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::unix::process::CommandExt;
 use std::path::{Component, Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+use rustix::process::{Resource, Rlimit};
 
 use super::was_closed;
+
+/// The limit that this process was started with, once it has been raised.
+static FIRST_LIMIT: OnceLock<Rlimit> = OnceLock::new();
 
 /// A chain of symbolic links that is longer than this is a circle (what Linux allows, see path_resolution(7)).
 pub const LINKS: usize = 40;
@@ -64,6 +72,38 @@ pub fn given(number: i32) -> io::Result<OwnedFd> {
     }
     // SAFETY: the descriptor has just been made, is open, and nobody else knows it.
     Ok(unsafe { OwnedFd::from_raw_fd(copy) })
+}
+
+/// How many descriptors are open. Where the system does not tell, the three standard ones are assumed.
+pub fn count() -> usize {
+    // Reading the folder opens one descriptor, which is in the list.
+    std::fs::read_dir("/dev/fd").map_or(3, |entries| entries.count().saturating_sub(1))
+}
+
+/// How many descriptors may be open: now, and at the most without privileges. `None` is no limit.
+pub fn limits() -> (Option<u64>, Option<u64>) {
+    let Rlimit { current, maximum } = rustix::process::getrlimit(Resource::Nofile);
+    (current, maximum)
+}
+
+/// Allows this process as many descriptors as it may allow itself, and at least `needed` where nothing bounds them.
+/// Workers are still started with the limit that this process was started with.
+pub fn raise_limit(needed: u64) -> io::Result<()> {
+    let first = rustix::process::getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: Some(first.maximum.unwrap_or(needed)), maximum: first.maximum };
+    rustix::process::setrlimit(Resource::Nofile, raised)?;
+    FIRST_LIMIT.get_or_init(|| first);
+    Ok(())
+}
+
+/// Starts the child with the limit that this process was started with: a program that uses select(2), or closes
+/// every descriptor that it could have, does not expect another.
+pub fn keep_first_limit(command: &mut Command) {
+    let Some(&Rlimit { current, maximum }) = FIRST_LIMIT.get() else { return };
+    // SAFETY: between fork and exec only setrlimit is called, which is async-signal-safe: no allocation, no lock.
+    unsafe {
+        command.pre_exec(move || Ok(rustix::process::setrlimit(Resource::Nofile, Rlimit { current, maximum })?));
+    }
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 /// Prepares the start of a worker: it has none of the signals blocked or ignored that only forkpool has so, and it
 /// is killed when the thread that spawns it ends, as that thread does with this process, even by SIGKILL. The
 /// thread must live as long as the worker is wanted. Elsewhere than on Linux a worker notices the end of its input
-/// instead.
+/// instead. Its limit of descriptors is the one that this process was started with.
 fn prepare_worker(command: &mut Command) {
     let parent = rustix::process::getpid();
     // SAFETY: between fork and exec only async-signal-safe calls are made: sigaction, sigprocmask, prctl and
@@ -28,6 +28,7 @@ fn prepare_worker(command: &mut Command) {
             die_with(parent)
         });
     }
+    descriptors::keep_first_limit(command);
 }
 
 /// Lets this process be killed when the thread that forked it ends.

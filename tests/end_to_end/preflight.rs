@@ -220,8 +220,9 @@ fn whatever_is_refused_leaves_every_file_as_it_was() {
         ("-i a --journal again.journal", "exists already"),
         ("-i a --journal again.journal --resume", "is not a journal"),
         ("-i a --journal old.link --resume", "symbolic link"),
+        ("-i a -j 1000", "-j 1000 needs "),
     ] {
-        let script = format!("forkpool {outputs} {flags}");
+        let script = format!("ulimit -n 1024; forkpool {outputs} {flags}");
         // A redirection comes last.
         let script = match script.split_once(" < ") {
             Some((before, file)) => format!("{before} WORKER < {file}"),
@@ -461,4 +462,39 @@ fn rows_that_find_no_temporary_directory_are_written_all_the_same() {
     let ok = rows.iter().filter(|row| &row[status] == "ok").count();
     assert!(ok >= 4, "4 MiB of results of 1 MiB each were there: {ok}");
     assert!(ended.stderr.contains(&format!("{} jobs in", rows.len())), "one row a job: {}", ended.stderr);
+}
+
+// ---- Descriptors ----
+
+#[test]
+fn descriptors_are_reckoned_before_the_first_worker() {
+    let place = Place::new();
+    let needed = |workers: usize| {
+        let ended = place.refused(&format!("ulimit -n 40; forkpool -i a -o old -j {workers} WORKER"));
+        let words = format!("-j {workers} needs ");
+        let rest = ended.stderr.split_once(&words).unwrap_or_else(|| panic!("{}", ended.stderr)).1;
+        assert!(rest.contains("the limit (ulimit -n) is 40"), "{rest}");
+        rest.split_once(' ').unwrap().0.parse::<usize>().unwrap()
+    };
+    for workers in [4, 60, 170] {
+        let needed = needed(workers);
+        let limited =
+            |limit: usize, flags: &str| format!("ulimit -n {limit}; forkpool -i a -o old -j {workers} {flags} WORKER");
+        let ended = place.refused(&limited(needed - 1, ""));
+        assert!(ended.stderr.contains(&format!("hint: fewer workers (-j {})", workers - 1)), "{}", ended.stderr);
+        let before = place.read("old");
+        let ended = place.run(&limited(needed, "")).check_status(0);
+        assert!(!ended.stderr.to_lowercase().contains("too many open files"), "{}", ended.stderr);
+        assert_eq!(place.read("old"), "1\n2\n");
+        place.write("old", before);
+        drop(fs::remove_file(place.path("ran")));
+    }
+}
+
+#[test]
+fn a_soft_limit_is_raised_and_workers_keep_theirs() {
+    let place = Place::new();
+    let worker = "--protocol lines -- sh -c 'while read -r line; do ulimit -Sn; done'";
+    let ended = place.run(&format!("ulimit -Sn 30; forkpool -j 20 -i a {worker}")).check_status(0);
+    assert_eq!(ended.text(), "30\n30\n");
 }
