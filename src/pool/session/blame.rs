@@ -107,10 +107,10 @@ impl Session {
             Verdict::NeverRead => {
                 // A failed start says nothing about its job, and is bounded by the budget of starts.
                 let returns = open.delivery.returns + u32::from(live.is_proven());
-                self.give_back(Delivery { alone, returns, ..open.delivery });
+                self.out.returned.push(Delivery { alone, returns, ..open.delivery });
             }
-            Verdict::Bystander => self.give_back(Delivery { alone, ..open.delivery }),
-            Verdict::Doubtful => self.give_back(Delivery { alone, doubtful: true, ..open.delivery }),
+            Verdict::Bystander => self.out.returned.push(Delivery { alone, ..open.delivery }),
+            Verdict::Doubtful => self.out.returned.push(Delivery { alone, doubtful: true, ..open.delivery }),
         }
     }
 

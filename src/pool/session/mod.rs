@@ -168,7 +168,7 @@ impl Session {
                 let error = JobError::new("WorkerDied", message).to_json();
                 self.fail(delivery, Status::Died, error, RetryAdvice::default(), Duration::ZERO, now);
             } else {
-                self.give_back(delivery);
+                self.out.returned.push(delivery);
             }
         }
         self.end_if_idle(now);
@@ -294,15 +294,6 @@ impl Session {
             && at <= now
         {
             self.timed_out(index, now);
-        }
-    }
-
-    /// A job that certainly was not begun goes back to the pool, uncharged, or ends if the run does.
-    fn give_back(&mut self, delivery: Delivery) {
-        if self.level >= Level::Drain {
-            self.out.outcomes.push(delivery.not_run(&self.stop_reason));
-        } else {
-            self.out.returned.push(delivery);
         }
     }
 

@@ -12,6 +12,7 @@ use crate::words::outcome::Outcome;
 #[derive(Debug, Default)]
 pub struct Outbox {
     pub outcomes: Vec<Outcome>,
+    /// Jobs that are to be run by somebody else, or again. They end if the run is being stopped.
     pub returned: Vec<Delivery>,
     pub reports: Vec<Report>,
     pub actions: Vec<Action>,

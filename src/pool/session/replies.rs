@@ -12,7 +12,6 @@ use crate::pool::delivery::Delivery;
 use crate::protocol::Body;
 use crate::text::redact::redact;
 use crate::words::advice::RetryAdvice;
-use crate::words::cancel::Level;
 use crate::words::outcome::{Outcome, Status};
 
 /// The final answer to a job.
@@ -138,13 +137,13 @@ impl Session {
     ) {
         let attempt = delivery.charged + 1;
         let dice = self.dice.f64();
-        let retry = self.settings.retry.next(status, attempt, advice, dice).filter(|_| self.level < Level::Drain);
-        let Some(delay) = retry else {
+        let Some(delay) = self.settings.retry.next(status, attempt, advice, dice) else {
             let outcome = self.outcome(delivery, status, error, elapsed);
             self.out.outcomes.push(outcome);
             return;
         };
         let job = delivery.job.clone();
+        // Its record, if the run is being stopped.
         let failure = self.outcome(delivery, status, error, elapsed);
         self.out.returned.push(Delivery {
             charged: attempt,

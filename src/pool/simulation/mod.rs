@@ -71,6 +71,7 @@ impl Scenario {
 fn deeds() -> impl Strategy<Value = Deed> {
     prop_oneof![
         8 => Just(Deed::Answer),
+        1 => Just(Deed::Large),
         2 => (1..9000_u64).prop_map(Deed::Slow),
         1 => Just(Deed::Error),
         1 => Just(Deed::Crash),
@@ -111,12 +112,23 @@ fn manners() -> impl Strategy<Value = Manner> {
 }
 
 fn scenarios() -> impl Strategy<Value = Scenario> {
-    // A quarter of the scenarios has harmless jobs only: what nothing explains must not happen.
-    let harmless =
-        prop_oneof![4 => Just(Deed::Answer), 2 => (1..9000_u64).prop_map(Deed::Slow), 1 => Just(Deed::Error)];
+    // Some scenarios have harmless jobs only: what nothing explains must not happen.
+    let harmless = prop_oneof![
+        4 => Just(Deed::Answer),
+        2 => Just(Deed::Large),
+        2 => (1..9000_u64).prop_map(Deed::Slow),
+        1 => Just(Deed::Error),
+    ];
+    // And some have many jobs in a row that kill their worker, after one that is answered.
+    let poison = prop_oneof![2 => Just(Deed::Crash), 1 => Just(Deed::HalfCrash)];
+    let poisonous = prop::collection::vec(poison, 6..16).prop_map(|mut jobs| {
+        jobs.insert(0, Deed::Answer);
+        jobs
+    });
     let jobs = prop_oneof![
-        3 => prop::collection::vec(deeds(), 1..16),
-        1 => prop::collection::vec(harmless, 1..16),
+        12 => prop::collection::vec(deeds(), 1..16),
+        4 => prop::collection::vec(harmless, 1..16),
+        1 => poisonous,
     ];
     let size = (1..=4_usize, prop_oneof![3 => Just(4_usize), 1 => 4..400_usize]);
     let bounds = (

@@ -10,6 +10,8 @@ use crate::words::outcome::Status;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Deed {
     Answer,
+    /// An answer that is much larger than its job.
+    Large,
     /// An answer after so many milliseconds, which is well within the time limit.
     Slow(u64),
     Error,
@@ -39,7 +41,7 @@ pub enum Deed {
 impl Deed {
     /// Whether the worker survives it.
     pub fn is_harmless(self) -> bool {
-        matches!(self, Deed::Answer | Deed::Slow(_) | Deed::Error)
+        matches!(self, Deed::Answer | Deed::Large | Deed::Slow(_) | Deed::Error)
     }
 
     pub fn hangs(self) -> bool {
@@ -49,7 +51,9 @@ impl Deed {
     /// How its last attempt may end in a run that is not stopped.
     pub fn ends(self) -> &'static [Status] {
         match self {
-            Deed::Answer | Deed::Slow(_) | Deed::CloseInput | Deed::AnswerCrash | Deed::Double => &[Status::Ok],
+            Deed::Answer | Deed::Large | Deed::Slow(_) | Deed::CloseInput | Deed::AnswerCrash | Deed::Double => {
+                &[Status::Ok]
+            }
             Deed::Error => &[Status::Error],
             Deed::Crash | Deed::HalfCrash | Deed::CrashHeld | Deed::CloseOutput => &[Status::Died],
             Deed::Hang | Deed::HangLate | Deed::HangDeaf => &[Status::Timeout],
@@ -258,6 +262,7 @@ impl Worker {
         let mut at = None;
         match deed {
             Deed::Answer => return self.reply(job),
+            Deed::Large => return self.reply_with(job, &"1".repeat(500)),
             Deed::Slow(ms) => at = Some(now + Duration::from_millis(ms)),
             Deed::Error => {
                 self.output.extend(format!("{{\"id\":{job},\"status\":\"error\",\"error\":\"no\"}}\n").bytes());
@@ -296,10 +301,14 @@ impl Worker {
     }
 
     fn reply(&mut self, job: u64) {
+        self.reply_with(job, "0");
+    }
+
+    fn reply_with(&mut self, job: u64, data: &str) {
         if self.output_closed {
             return;
         }
-        self.output.extend(format!("{{\"id\":{job},\"status\":\"ok\",\"data\":{job}}}\n").bytes());
+        self.output.extend(format!("{{\"id\":{job},\"status\":\"ok\",\"data\":{data}}}\n").bytes());
         if !self.condemned {
             self.answered.push(job);
             self.has_shown = true;

@@ -170,7 +170,9 @@ impl World {
 
     fn hear(&mut self, slot: usize, most: usize) {
         let now = self.now;
-        self.read(slot, most);
+        if self.slots[slot].seat.body.worker.as_ref().is_some_and(|worker| worker.exited.is_none()) {
+            self.read(slot, most);
+        }
         let seat = &mut self.slots[slot].seat;
         let is_proven = seat.session.standing(false, now).is_some_and(|standing| standing.worker == Standing::Proven);
         let Some(worker) = &mut seat.body.worker else { return };
@@ -190,6 +192,7 @@ impl World {
             let session = &mut self.slots[slot].seat.session;
             session.exited(Exited { how, unread, out_of_memory: false }, now);
         }
+        self.read(slot, most);
         let seat = &mut self.slots[slot].seat;
         let Some(worker) = &mut seat.body.worker else { return };
         if worker.output_has_ended(now) && !worker.end_told {
@@ -310,7 +313,8 @@ impl World {
             self.collector.next += 1;
             self.seen.outcomes.push(outcome);
         }
-        let waiting = self.collector.waiting.values().map(Outcome::size).sum();
+        // What is more than half of the memory waits on disk.
+        let waiting = self.collector.waiting.values().map(Outcome::size).sum::<usize>().min(self.scenario.memory / 2);
         self.dispatch.received(jobs, bytes, waiting, self.now);
     }
 
