@@ -66,7 +66,7 @@ fn start(args: cli::Args) -> Result<Exit> {
         return stdout::print(&cli::completions(shell));
     }
     let (check, dry_run) = (args.workers.check, args.workers.dry_run);
-    let settings = cli::Settings::new(args)?;
+    let settings = cli::Settings::new(&args)?;
     if check {
         check::check(&settings)
     } else if dry_run {

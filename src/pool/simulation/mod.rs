@@ -1,7 +1,42 @@
 //! The whole pool against virtual workers, with a virtual clock and random events: N slots with their sessions and
 //! the rounds of their loops, the dispatcher they share, a model of the source and one of the collector.
 //!
-//! Scenarios shrink (proptest), and PROPTEST_CASES sets how many there are.
+//! A scenario is a list of jobs (each with what it does to its worker) and of operations (some bytes move, time
+//! passes, jobs are read, outcomes are received, the run is stopped). After every step the threads that have
+//! something to do run until all sleep; then the invariants that can be seen from outside are checked. At the end the
+//! pool is driven until it is at rest, and every job must have exactly one outcome, in order, of a status that what
+//! it did explains. Scenarios shrink (proptest), and PROPTEST_CASES sets how many there are.
+//!
+//! Bugs that were planted, one at a time, to see this fail, with the words it failed with; by the file that each was
+//! in, the numbers being those of the design's invariants.
+//!
+//! `dispatch`: an offered job, a returned one, or a collector that has caught up wakes nobody; nobody keeps the time
+//! of a delayed job; the keeper sleeps without a time; a slot is not put among the sleepers; one that declines a job
+//! it was called for keeps the promise; a limit stops slots that wait for their turn: "no slot sleeps while a job that
+//! it may take is due". A job that must be alone is offered to a slot with jobs: "a slot that has a turn has something
+//! to do". A turn is taken with jobs in hand, or never given back: "a
+//! turn is taken only with empty hands". A later job's keeper keeps the time of an earlier one (11): "nobody turns in
+//! circles". The source is not woken, a stop forgets what waits, the end of the work is not announced: "nothing hangs".
+//! The window is not kept, memory is not kept, jobs go out while the collector is behind (10): "no more than a window",
+//! "memory stays within --memory". Jobs that kill their worker, or retries of one, count as failed starts (9): "the
+//! pool gives up only on bad starts".
+//!
+//! `seat`: a slot of a stopped run asks again at once (11): "nobody turns in circles". Refused jobs are lost: "every
+//! job ends once". Orders are not obeyed: "a stopped run ends soon". A slot counts the time of a run that stands still:
+//! "nobody counts the time".
+//!
+//! `session`: jobs behind the head, or not in the pipe, are forgotten, an answered job is returned too (1): "every job
+//! ends once". Clocks are judged before lines are taken (3), every clock starts at once, no time to load (5): "ended as
+//! Timeout". A condemned worker's replies are taken: "ended as Ok". All are suspected, or the one behind the head, or
+//! the head after another's timeout; what the worker never read counts as begun; a retried job is not alone (4): "ended
+//! as Died", "the innocent are never charged". With many at once only the head is charged, or has a clock: "all that
+//! were running are charged", "every running job has a clock". The next head's clock is not started: the same. The end
+//! is judged at the exit alone (6): "an answer in time counts". No burial (7): "no start before the old worker is
+//! buried". No SIGKILL: "nothing hangs". A timeout counts as a failed start (9): "the pool gives up only on bad starts".
+//! An answer proves nothing, a worker is replaced before it has done a job: "no slot sleeps". One that is too old wakes
+//! the loop for ever: "nobody turns in circles". `--dump` is not kept: "what --dump brought is in the record".
+//!
+//! What threads, processes and files do (2, 8, 12) is seen by tests of the whole program only.
 
 mod body;
 mod judge;
