@@ -3,7 +3,6 @@
 
 use std::io::IsTerminal;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use crossbeam_channel::{Receiver, Sender};
@@ -63,7 +62,7 @@ pub fn run(settings: Settings) -> Result<Exit> {
     let ready = preflight::look(&base.settings, &context)?;
     let Ready { source, output, is_stdout, rejects, progress_file, summary, journal, mut made, notices } = ready;
 
-    base.counters.bytes_total.store(source.size.unwrap_or(0), Ordering::Relaxed);
+    base.counters.input_has(source.size);
     let outputs = base.outputs(output, rejects, &source);
     let opened = base.open(journal, progress_file.clone())?;
     if is_stdout {
@@ -203,7 +202,7 @@ impl Base {
         let mut last: Vec<String> = failures.iter().chain(&collected.input_error).map(Error::to_string).collect();
         last.dedup();
         let mut summary = Summary {
-            counters: &self.counters,
+            figures: self.counters.snapshot(),
             elapsed: self.start.elapsed(),
             stopped: stop.as_ref().filter(|reason| !matches!(reason, Reason::Failed(_))).map(Reason::to_string),
             complete: collected.complete,

@@ -8,7 +8,6 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use crossbeam_channel::{Receiver, TryRecvError};
 
@@ -109,7 +108,7 @@ impl Collector {
                 }
                 Some(Message::Restored(outcomes)) => run.take(outcomes, Origin::Journal),
                 Some(Message::InputEnded(end)) => {
-                    run.collector.counters.input_ended.store(true, Ordering::Relaxed);
+                    run.collector.counters.input_ended();
                     input = Some(end);
                 }
                 Some(Message::Panicked(thread)) => {
@@ -185,8 +184,9 @@ impl Run {
 
     fn take(&mut self, outcomes: Vec<Outcome>, origin: Origin) {
         let (jobs, bytes) = (outcomes.len(), outcomes.iter().map(Outcome::size).sum());
-        if origin == Origin::Journal {
-            self.collector.counters.resumed.fetch_add(outcomes.len() as u64, Ordering::Relaxed);
+        match origin {
+            Origin::ThisRun => self.collector.counters.ended(&outcomes),
+            Origin::Journal => self.collector.counters.restored(&outcomes),
         }
         for outcome in outcomes {
             self.count(&outcome, origin);
@@ -209,9 +209,6 @@ impl Run {
         // Only now, since a write may have been waiting for its reader all the time.
         let waiting = self.collector.outputs.reorder.bytes();
         self.collector.dispatch.received(jobs, bytes, waiting, self.collector.clock.now());
-        let counters = &self.collector.counters;
-        counters.waiting.store(self.collector.outputs.reorder.waiting(), Ordering::Relaxed);
-        counters.waiting_for.store(self.collector.outputs.reorder.next(), Ordering::Relaxed);
     }
 
     /// Writes what was waiting for the record before it.
@@ -228,7 +225,6 @@ impl Run {
     }
 
     fn count(&mut self, outcome: &Outcome, origin: Origin) {
-        self.collector.counters.ended(outcome.status).fetch_add(1, Ordering::Relaxed);
         let failed = u64::from(outcome.status != Status::Ok);
         self.all.ended += 1;
         self.all.failed += failed;

@@ -53,6 +53,7 @@ impl Reorder {
     }
 
     /// How many outcomes wait for their turn.
+    #[cfg(test)]
     pub fn waiting(&self) -> u64 {
         self.waiting.len() as u64 + self.spill.len()
     }

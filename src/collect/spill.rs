@@ -80,6 +80,7 @@ impl Spill {
         Ok(Some(outcome))
     }
 
+    #[cfg(test)]
     pub fn len(&self) -> u64 {
         self.outcomes
     }

@@ -1,7 +1,6 @@
 //! What comes of a slot's work, passed on to the collector, to people and to whoever can stop the run.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use crossbeam_channel::Sender;
 
@@ -34,18 +33,18 @@ impl Ear for Listener {
         match news {
             News::Started => reporter.verbose(format!("worker {name} started")),
             News::StartFailed(words) => {
-                counters.restarts.fetch_add(1, Ordering::Relaxed);
+                counters.restarted();
                 reporter.verbose(words);
             }
             News::Starved(words) => reporter.notice(words),
             News::GaveUp(error) => self.cancel.raise(Level::Abort, Reason::Failed(error)),
             News::Fatal(error) => self.cancel.raise(Level::Abort, Reason::Failed(fatal_error(&error))),
             News::Lost(words) => {
-                counters.restarts.fetch_add(1, Ordering::Relaxed);
+                counters.restarted();
                 reporter.notice(words);
             }
             News::Recycled => {
-                counters.recycled.fetch_add(1, Ordering::Relaxed);
+                counters.recycled();
                 reporter.verbose(format!("worker {name} was recycled"));
             }
             News::Buried => reporter.log_end(self.slot),
@@ -60,9 +59,7 @@ impl Ear for Listener {
             )),
             News::Lingering(slots, rest) => reporter.notice(lingering(&slots, rest)),
             News::Progress { job, data } => reporter.progress(job, &data),
-            News::PassedOnRetry => {
-                counters.retried_ok.fetch_add(1, Ordering::Relaxed);
-            }
+            News::PassedOnRetry => counters.passed_on_retry(),
         }
     }
 }

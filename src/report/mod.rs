@@ -152,7 +152,7 @@ impl Voice {
                 }
                 Ok(note) => self.take(note),
                 Err(RecvTimeoutError::Timeout) => {
-                    let line = self.shown.tick(&self.counters, &self.message, Instant::now());
+                    let line = self.shown.tick(&self.counters.snapshot(), &self.message, Instant::now());
                     if let Some(line) = line {
                         self.say(&format!("forkpool: {line}\n"));
                     }

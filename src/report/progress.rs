@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::counters::Counters;
+use super::counters::Figures;
 use crate::report::settings::{Progress, ReportSettings, Verbosity};
 use crate::text::people::{count, rate, whole_seconds};
 
@@ -68,16 +68,16 @@ impl Shown {
     }
 
     /// Draws the bar, or returns the plain line that is due.
-    pub fn tick(&mut self, counters: &Counters, message: &str, now: Instant) -> Option<String> {
+    pub fn tick(&mut self, figures: &Figures, message: &str, now: Instant) -> Option<String> {
         match self {
             Shown::Nothing => None,
             Shown::Bar(bar) => {
-                bar.draw(counters, message, now);
+                bar.draw(figures, message, now);
                 None
             }
             Shown::Plain(plain) if plain.next <= now => {
                 plain.next = now + plain.every;
-                Some(plain_line(counters, now.duration_since(plain.start).as_secs_f64()))
+                Some(plain_line(figures, now.duration_since(plain.start).as_secs_f64()))
             }
             Shown::Plain(_) => None,
         }
@@ -105,12 +105,12 @@ impl Bar {
         Bar { bar, pace: Pace::default(), start: now, visible: false }
     }
 
-    fn draw(&mut self, counters: &Counters, message: &str, now: Instant) {
+    fn draw(&mut self, figures: &Figures, message: &str, now: Instant) {
         let elapsed = now.duration_since(self.start);
         if elapsed < FIRST_DRAWN {
             return;
         }
-        let share = counters.share();
+        let share = figures.share();
         if !self.visible {
             self.visible = true;
             self.bar.set_draw_target(ProgressDrawTarget::stderr());
@@ -119,8 +119,8 @@ impl Bar {
         let style = ProgressStyle::with_template(template).expect("the template is right").progress_chars("=> ");
         self.bar.set_style(style);
         self.bar.set_position((share.unwrap_or(0.0) * 1000.0) as u64);
-        let per_second = self.pace.update(counters.done(), elapsed.as_secs_f64());
-        let mut text = progress_text(counters, share, per_second, elapsed.as_secs_f64());
+        let per_second = self.pace.update(figures.all().total(), elapsed.as_secs_f64());
+        let mut text = progress_text(figures, share, per_second, elapsed.as_secs_f64());
         if !message.is_empty() {
             text.push_str("  ");
             text.push_str(message);
@@ -150,10 +150,10 @@ impl Pace {
     }
 }
 
-fn progress_text(counters: &Counters, share: Option<f64>, per_second: f64, elapsed: f64) -> String {
-    let done = counters.done();
-    let read = counters.read.load(std::sync::atomic::Ordering::Relaxed);
-    let ended = counters.input_ended.load(std::sync::atomic::Ordering::Relaxed);
+fn progress_text(figures: &Figures, share: Option<f64>, per_second: f64, elapsed: f64) -> String {
+    let done = figures.all().total();
+    let read = figures.read;
+    let ended = figures.input_ended;
     let mut text = match share {
         _ if ended => format!("{}/{}", count(done), count(read)),
         Some(share) => format!("{} ({:.0}%)", count(done), share * 100.0),
@@ -163,23 +163,23 @@ fn progress_text(counters: &Counters, share: Option<f64>, per_second: f64, elaps
     if let Some(share) = share.filter(|&share| share > 0.0 && share < 1.0) {
         text.push_str(&format!("  ETA {}", whole_seconds(elapsed * (1.0 - share) / share)));
     }
-    let failed = counters.failed();
+    let failed = figures.all().failed();
     if failed > 0 {
         text.push_str(&format!("  {} failed", count(failed)));
     }
     text
 }
 
-fn plain_line(counters: &Counters, elapsed: f64) -> String {
-    let mut text = format!("{} done", count(counters.done()));
-    if counters.failed() > 0 {
-        text.push_str(&format!(", {} failed", count(counters.failed())));
+fn plain_line(figures: &Figures, elapsed: f64) -> String {
+    let mut text = format!("{} done", count(figures.all().total()));
+    if figures.all().failed() > 0 {
+        text.push_str(&format!(", {} failed", count(figures.all().failed())));
     }
-    let share = counters.share();
+    let share = figures.share();
     if let Some(share) = share {
         text.push_str(&format!(", {:.0}%", share * 100.0));
     }
-    text.push_str(&format!(", {}", rate(counters.done() as f64 / elapsed.max(0.001))));
+    text.push_str(&format!(", {}", rate(figures.all().total() as f64 / elapsed.max(0.001))));
     if let Some(share) = share.filter(|&share| share > 0.0 && share < 1.0) {
         text.push_str(&format!(", about {} left", whole_seconds(elapsed * (1.0 - share) / share)));
     }
@@ -188,34 +188,34 @@ fn plain_line(counters: &Counters, elapsed: f64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::Ordering;
-
+    use super::super::counters::Counters;
+    use super::super::counters::testing::outcomes;
     use super::*;
     use crate::words::outcome::Status;
 
-    fn counters(read: u64, ok: u64, failed: u64) -> Counters {
+    fn figures(read: u64, ok: usize, failed: usize) -> Figures {
         let counters = Counters::default();
-        counters.read.store(read, Ordering::Relaxed);
-        counters.ended(Status::Ok).store(ok, Ordering::Relaxed);
-        counters.ended(Status::Error).store(failed, Ordering::Relaxed);
-        counters
+        counters.read(read);
+        counters.ended(&outcomes(Status::Ok, ok));
+        counters.ended(&outcomes(Status::Error, failed));
+        counters.snapshot()
     }
 
     #[test]
     fn a_plain_line_says_what_is_known() {
-        let some = counters(2000, 1190, 10);
+        let mut some = figures(2000, 1190, 10);
         assert_eq!(plain_line(&some, 10.0), "1,200 done, 10 failed, 120/s");
-        some.bytes_total.store(1000, Ordering::Relaxed);
-        some.bytes_read.store(500, Ordering::Relaxed);
+        some.bytes_total = Some(1000);
+        some.bytes_read = 500;
         assert_eq!(plain_line(&some, 10.0), "1,200 done, 10 failed, 30%, 120/s, about 23 s left");
-        assert_eq!(plain_line(&counters(0, 0, 0), 10.0), "0 done, 0.0/s");
+        assert_eq!(plain_line(&figures(0, 0, 0), 10.0), "0 done, 0.0/s");
     }
 
     #[test]
     fn the_total_is_known_once_the_input_has_ended() {
-        let some = counters(2000, 500, 0);
+        let mut some = figures(2000, 500, 0);
         assert_eq!(progress_text(&some, some.share(), 50.0, 10.0), "500  50/s");
-        some.input_ended.store(true, Ordering::Relaxed);
+        some.input_ended = true;
         assert_eq!(progress_text(&some, some.share(), 50.0, 10.0), "500/2,000  50/s  ETA 30 s");
     }
 }

@@ -1,7 +1,6 @@
 //! The source's thread: takes frames from the readers, numbers them as their permits allow, and feeds the pool.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -218,7 +217,7 @@ fn offer(
             },
         }
     }
-    feed.counters.read.fetch_add(count as u64, Ordering::Relaxed);
+    feed.counters.read(count as u64);
     feed.send(bad, Message::Outcomes);
     feed.send(restored, Message::Restored);
     feed.offer(jobs);
