@@ -57,8 +57,7 @@ pub fn run(settings: Settings) -> Result<Exit> {
     let watcher = sys::watcher::start();
     let cancel = Cancel::new();
     let base = Base { settings, start: Instant::now(), cancel, counters: Arc::default() };
-    let counter = Arc::clone(&base.counters.bytes_read);
-    let context = Context { cancel: Arc::clone(&base.cancel), bell: base.cancel.bell()?, counter };
+    let context = Context { cancel: Arc::clone(&base.cancel), bell: base.cancel.bell()? };
     let ready = preflight::look(&base.settings, &context)?;
     let Ready { source, output, is_stdout, rejects, progress_file, summary, journal, mut made, notices } = ready;
 

@@ -8,6 +8,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Instant;
 
 use crossbeam_channel::{Receiver, TryRecvError};
 
@@ -185,7 +186,7 @@ impl Run {
     fn take(&mut self, outcomes: Vec<Outcome>, origin: Origin) {
         let (jobs, bytes) = (outcomes.len(), outcomes.iter().map(Outcome::size).sum());
         match origin {
-            Origin::ThisRun => self.collector.counters.ended(&outcomes),
+            Origin::ThisRun => self.collector.counters.ended(&outcomes, Instant::now()),
             Origin::Journal => self.collector.counters.restored(&outcomes),
         }
         for outcome in outcomes {

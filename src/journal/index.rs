@@ -69,10 +69,9 @@ impl Index {
         self.starts.resize(parts + 1, self.places.len());
     }
 
-    /// Whether some job was answered, well or with an error.
-    pub fn has_answers(&self) -> bool {
-        let is_answer = |place: &Place| matches!(Status::ALL[(place.at & 7) as usize], Status::Ok | Status::Error);
-        self.places.iter().any(is_answer)
+    /// How each job ended, in no order.
+    pub fn statuses(&self) -> impl Iterator<Item = Status> {
+        self.places.iter().map(|place| Status::ALL[(place.at & 7) as usize])
     }
 
     /// How the job ended and where its line stands.

@@ -53,7 +53,7 @@ impl Recall {
 
     /// Whether the journal has an answer of a worker, so that the worker's program is known to work.
     pub fn has_answers(&self) -> bool {
-        self.index.has_answers()
+        self.index.statuses().any(|status| matches!(status, Status::Ok | Status::Error))
     }
 
     /// The key of the input's next job. Must be called once for each job, in the input's order.
@@ -62,15 +62,23 @@ impl Recall {
         JobKey { digest, occurrence: self.occurrences.next(digest) }
     }
 
+    /// How many jobs there are that need not be run again, if the input has them all.
+    pub fn done(&self) -> u64 {
+        self.index.statuses().filter(|&status| self.is_done(status)).count() as u64
+    }
+
     /// Where the outcome stands that a job need not be run again for.
     pub fn find(&self, key: JobKey) -> Option<u64> {
         let (status, place) = self.index.find(key)?;
-        let done = match self.mode {
+        self.is_done(status).then_some(place)
+    }
+
+    fn is_done(&self, status: Status) -> bool {
+        match self.mode {
             JournalMode::New => false,
             JournalMode::Resume => matches!(status, Status::Ok | Status::Error),
             JournalMode::RetryFailed => status == Status::Ok,
-        };
-        done.then_some(place)
+        }
     }
 
     /// Names the input's next job, and brings back what became of it.

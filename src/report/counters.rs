@@ -1,8 +1,8 @@
 //! What a run counts: one plain struct behind one lock. Whoever knows something adds it once per batch, and whoever
 //! shows something takes a copy, in which all numbers belong to the same moment.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Mutex, MutexGuard};
+use std::time::{Duration, Instant};
 
 use crate::words::outcome::{Outcome, Status};
 
@@ -10,8 +10,6 @@ use crate::words::outcome::{Outcome, Status};
 #[derive(Debug, Default)]
 pub struct Counters {
     figures: Mutex<Figures>,
-    /// Bytes of input read, before decompression.
-    pub bytes_read: Arc<AtomicU64>,
 }
 
 /// All that is counted, as of one moment.
@@ -19,21 +17,37 @@ pub struct Counters {
 pub struct Figures {
     /// Jobs read: bad ones, and those whose outcome is in the journal, too.
     pub read: u64,
+    /// Bytes of the input files that those jobs took up; about, where a file is compressed.
+    pub consumed: u64,
+    /// Bytes of the input files in all, if all of the input is in files.
+    pub input_bytes: Option<u64>,
     pub input_ended: bool,
     /// Jobs that this run has brought to their end.
     pub ended: ByStatus,
     /// Jobs whose outcome came from the journal.
     pub restored: ByStatus,
+    /// Jobs whose outcome the journal has: those restored, and those that will be if the input has them.
+    pub in_journal: u64,
+    /// `None` as long as no worker has brought a job to its end.
+    pub pace: Option<Pace>,
     /// Jobs that ended ok after a failed attempt.
     pub passed_on_retry: u64,
     /// Workers replaced because they ended unasked, or had to be ended.
     pub restarts: u64,
     /// Workers replaced as planned.
     pub recycled: u64,
-    /// Bytes of input read, before decompression.
-    pub bytes_read: u64,
-    /// Bytes of input in all, if all of it is in files.
-    pub bytes_total: Option<u64>,
+}
+
+/// When the jobs of this run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pace {
+    pub first_end: Instant,
+    pub last_end: Instant,
+    /// The longest time without an end, since the first one.
+    pub longest_gap: Duration,
+    /// The time in its worker of the job that took the shortest. The first job of a worker may seem to take as long as
+    /// the worker takes to load; no shorter one does.
+    pub shortest: Duration,
 }
 
 /// A number of jobs for each status.
@@ -71,26 +85,34 @@ impl ByStatus {
 impl Counters {
     /// A copy of all figures.
     pub fn snapshot(&self) -> Figures {
-        Figures { bytes_read: self.bytes_read.load(Ordering::Relaxed), ..*self.figures() }
+        *self.figures()
     }
 
     pub fn input_has(&self, bytes: Option<u64>) {
-        self.figures().bytes_total = bytes;
+        self.figures().input_bytes = bytes;
     }
 
-    /// These jobs are about to be sent on. Called before they are, so that no job has ended that was not read.
-    pub fn read(&self, jobs: u64) {
-        self.figures().read += jobs;
+    pub fn journal_has(&self, jobs: u64) {
+        self.figures().in_journal = jobs;
+    }
+
+    /// So many jobs more are read, and all jobs up to here have taken up `consumed` bytes of the input. Called before
+    /// the jobs are sent on, so that no job has ended that was not read.
+    pub fn read(&self, jobs: u64, consumed: u64) {
+        let mut figures = self.figures();
+        figures.read += jobs;
+        figures.consumed = consumed;
     }
 
     pub fn input_ended(&self) {
         self.figures().input_ended = true;
     }
 
-    pub fn ended(&self, outcomes: &[Outcome]) {
+    pub fn ended(&self, outcomes: &[Outcome], now: Instant) {
         let jobs = ByStatus::of(outcomes);
         let mut figures = self.figures();
         figures.ended = figures.ended.plus(jobs);
+        figures.pace = Pace::after(figures.pace, outcomes, now);
     }
 
     pub fn restored(&self, outcomes: &[Outcome]) {
@@ -116,23 +138,35 @@ impl Counters {
     }
 }
 
+impl Pace {
+    /// The pace once these jobs, too, have ended.
+    fn after(pace: Option<Pace>, outcomes: &[Outcome], now: Instant) -> Option<Pace> {
+        let run = outcomes.iter().filter(|outcome| outcome.attempts > 0);
+        let shortest = run.map(|outcome| outcome.elapsed).min();
+        let Some(pace) = pace else {
+            let shortest = shortest?;
+            return Some(Pace { first_end: now, last_end: now, longest_gap: Duration::ZERO, shortest });
+        };
+        let gap = now.saturating_duration_since(pace.last_end);
+        Some(Pace {
+            last_end: now,
+            longest_gap: pace.longest_gap.max(gap),
+            shortest: shortest.map_or(pace.shortest, |shortest| pace.shortest.min(shortest)),
+            ..pace
+        })
+    }
+
+    /// When the first job that has ended was begun, in all likelihood: what a worker takes to load is no job's time.
+    pub fn begun(&self) -> Instant {
+        // A job cannot have begun before the system's clock did.
+        self.first_end.checked_sub(self.shortest).unwrap_or(self.first_end)
+    }
+}
+
 impl Figures {
     /// Jobs that have their outcome, from this run or from the journal.
     pub fn all(&self) -> ByStatus {
         self.ended.plus(self.restored)
-    }
-
-    /// How much of the work is done, in 0..=1, if anybody can know.
-    pub fn share(&self) -> Option<f64> {
-        let (done, read) = (self.all().total() as f64, self.read as f64);
-        if self.read == 0 {
-            return None;
-        }
-        if self.input_ended {
-            return Some((done / read).min(1.0));
-        }
-        let total = self.bytes_total.filter(|&bytes| bytes > 0)?;
-        Some((self.bytes_read as f64 / total as f64 * done / read).clamp(0.0, 1.0))
     }
 }
 
@@ -165,8 +199,8 @@ mod tests {
         std::thread::scope(|scope| {
             let counting = scope.spawn(|| {
                 for _ in 0..100_000 {
-                    counters.read(3);
-                    counters.ended(&batch);
+                    counters.read(3, 0);
+                    counters.ended(&batch, Instant::now());
                 }
             });
             while !counting.is_finished() {

@@ -4,6 +4,7 @@
 //! Records are not its business: nothing here touches stdout.
 
 pub mod counters;
+mod estimate;
 mod log;
 mod progress;
 pub mod settings;

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::counters::Figures;
+use super::estimate::{Estimate, estimate, rate as usual_rate};
 use crate::report::settings::{Progress, ReportSettings, Verbosity};
 use crate::text::people::{count, rate, whole_seconds};
 
@@ -25,7 +26,6 @@ pub struct Bar {
 pub struct Plain {
     every: Duration,
     next: Instant,
-    start: Instant,
 }
 
 /// A run that is over by then needs no bar.
@@ -39,7 +39,7 @@ impl Shown {
     pub fn new(settings: &ReportSettings) -> Shown {
         let now = Instant::now();
         let ci = std::env::var_os("CI").is_some_and(|value| !value.is_empty() && value != "false" && value != "0");
-        let plain = |every| Shown::Plain(Plain { every, next: now + every, start: now });
+        let plain = |every| Shown::Plain(Plain { every, next: now + every });
         match settings.progress {
             _ if settings.verbosity == Verbosity::Quiet => Shown::Nothing,
             Progress::Off => Shown::Nothing,
@@ -77,7 +77,7 @@ impl Shown {
             }
             Shown::Plain(plain) if plain.next <= now => {
                 plain.next = now + plain.every;
-                Some(plain_line(figures, now.duration_since(plain.start).as_secs_f64()))
+                Some(plain_line(figures, now))
             }
             Shown::Plain(_) => None,
         }
@@ -110,17 +110,17 @@ impl Bar {
         if elapsed < FIRST_DRAWN {
             return;
         }
-        let share = figures.share();
+        let estimate = estimate(figures, now);
         if !self.visible {
             self.visible = true;
             self.bar.set_draw_target(ProgressDrawTarget::stderr());
         }
-        let template = if share.is_some() { "[{bar:20}] {wide_msg}" } else { "{wide_msg}" };
+        let template = if estimate.is_some() { "[{bar:20}] {wide_msg}" } else { "{wide_msg}" };
         let style = ProgressStyle::with_template(template).expect("the template is right").progress_chars("=> ");
         self.bar.set_style(style);
-        self.bar.set_position((share.unwrap_or(0.0) * 1000.0) as u64);
-        let per_second = self.pace.update(figures.all().total(), elapsed.as_secs_f64());
-        let mut text = progress_text(figures, share, per_second, elapsed.as_secs_f64());
+        self.bar.set_position((estimate.map_or(0.0, |estimate| estimate.share) * 1000.0) as u64);
+        let per_second = self.pace.update(figures.ended.total(), elapsed.as_secs_f64());
+        let mut text = progress_text(figures, estimate, per_second);
         if !message.is_empty() {
             text.push_str("  ");
             text.push_str(message);
@@ -150,72 +150,92 @@ impl Pace {
     }
 }
 
-fn progress_text(figures: &Figures, share: Option<f64>, per_second: f64, elapsed: f64) -> String {
-    let done = figures.all().total();
-    let read = figures.read;
-    let ended = figures.input_ended;
-    let mut text = match share {
-        _ if ended => format!("{}/{}", count(done), count(read)),
-        Some(share) => format!("{} ({:.0}%)", count(done), share * 100.0),
-        None => count(done),
+/// `500/2,000  50/s  ETA 30 s  10 failed  900 from the journal`
+fn progress_text(figures: &Figures, estimate: Option<Estimate>, per_second: f64) -> String {
+    let ended = figures.ended.total();
+    let mut text = match estimate {
+        _ if figures.input_ended => format!("{}/{}", count(ended), count(figures.read - figures.restored.total())),
+        Some(estimate) => format!("{} ({:.0}%)", count(ended), estimate.share * 100.0),
+        None => count(ended),
     };
     text.push_str(&format!("  {}", rate(per_second)));
-    if let Some(share) = share.filter(|&share| share > 0.0 && share < 1.0) {
-        text.push_str(&format!("  ETA {}", whole_seconds(elapsed * (1.0 - share) / share)));
+    if let Some(left) = estimate.and_then(|estimate| estimate.left) {
+        text.push_str(&format!("  ETA {}", whole_seconds(left.as_secs_f64())));
     }
-    let failed = figures.all().failed();
-    if failed > 0 {
-        text.push_str(&format!("  {} failed", count(failed)));
+    if figures.ended.failed() > 0 {
+        text.push_str(&format!("  {} failed", count(figures.ended.failed())));
+    }
+    if figures.restored.total() > 0 {
+        text.push_str(&format!("  {} from the journal", count(figures.restored.total())));
     }
     text
 }
 
-fn plain_line(figures: &Figures, elapsed: f64) -> String {
-    let mut text = format!("{} done", count(figures.all().total()));
-    if figures.all().failed() > 0 {
-        text.push_str(&format!(", {} failed", count(figures.all().failed())));
+/// `1,200 done, 10 failed, 900 from the journal, 30%, 120/s, about 23 s left`
+fn plain_line(figures: &Figures, now: Instant) -> String {
+    let mut text = format!("{} done", count(figures.ended.total()));
+    if figures.ended.failed() > 0 {
+        text.push_str(&format!(", {} failed", count(figures.ended.failed())));
     }
-    let share = figures.share();
-    if let Some(share) = share {
-        text.push_str(&format!(", {:.0}%", share * 100.0));
+    if figures.restored.total() > 0 {
+        text.push_str(&format!(", {} from the journal", count(figures.restored.total())));
     }
-    text.push_str(&format!(", {}", rate(figures.all().total() as f64 / elapsed.max(0.001))));
-    if let Some(share) = share.filter(|&share| share > 0.0 && share < 1.0) {
-        text.push_str(&format!(", about {} left", whole_seconds(elapsed * (1.0 - share) / share)));
+    let estimate = estimate(figures, now);
+    if let Some(estimate) = estimate {
+        text.push_str(&format!(", {:.0}%", estimate.share * 100.0));
+    }
+    text.push_str(&format!(", {}", rate(usual_rate(figures, now))));
+    if let Some(left) = estimate.and_then(|estimate| estimate.left) {
+        text.push_str(&format!(", about {} left", whole_seconds(left.as_secs_f64())));
     }
     text
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::counters::Counters;
     use super::super::counters::testing::outcomes;
+    use super::super::counters::{ByStatus, Counters};
     use super::*;
     use crate::words::outcome::Status;
 
-    fn figures(read: u64, ok: usize, failed: usize) -> Figures {
+    /// Ten seconds after the first job was begun.
+    fn figures(read: u64, ok: usize, failed: usize, now: Instant) -> Figures {
         let counters = Counters::default();
-        counters.read(read);
-        counters.ended(&outcomes(Status::Ok, ok));
-        counters.ended(&outcomes(Status::Error, failed));
+        counters.read(read, read);
+        let mut ended = outcomes(Status::Ok, ok);
+        ended.extend(outcomes(Status::Error, failed));
+        for outcome in &mut ended {
+            (outcome.attempts, outcome.elapsed) = (1, Duration::from_secs(10));
+        }
+        counters.ended(&ended, now);
         counters.snapshot()
     }
 
     #[test]
     fn a_plain_line_says_what_is_known() {
-        let mut some = figures(2000, 1190, 10);
-        assert_eq!(plain_line(&some, 10.0), "1,200 done, 10 failed, 120/s");
-        some.bytes_total = Some(1000);
-        some.bytes_read = 500;
-        assert_eq!(plain_line(&some, 10.0), "1,200 done, 10 failed, 30%, 120/s, about 23 s left");
-        assert_eq!(plain_line(&figures(0, 0, 0), 10.0), "0 done, 0.0/s");
+        let now = Instant::now();
+        let mut some = figures(2000, 1190, 10, now);
+        assert_eq!(plain_line(&some, now), "1,200 done, 10 failed, 120/s");
+        some.input_bytes = Some(4000);
+        assert_eq!(plain_line(&some, now), "1,200 done, 10 failed, 30%, 120/s, about 23 s left");
+        assert_eq!(plain_line(&Figures::default(), now), "0 done, 0.0/s");
+    }
+
+    #[test]
+    fn what_came_from_the_journal_is_said_apart() {
+        let now = Instant::now();
+        let mut some = figures(1000, 50, 0, now);
+        (some.restored, some.input_ended) = (ByStatus::of(&outcomes(Status::Ok, 900)), true);
+        assert_eq!(plain_line(&some, now), "50 done, 900 from the journal, 50%, 5.0/s, about 10 s left");
+        assert_eq!(progress_text(&some, estimate(&some, now), 5.0), "50/100  5.0/s  ETA 10 s  900 from the journal");
     }
 
     #[test]
     fn the_total_is_known_once_the_input_has_ended() {
-        let mut some = figures(2000, 500, 0);
-        assert_eq!(progress_text(&some, some.share(), 50.0, 10.0), "500  50/s");
+        let now = Instant::now();
+        let mut some = figures(2000, 500, 0, now);
+        assert_eq!(progress_text(&some, estimate(&some, now), 50.0), "500  50/s");
         some.input_ended = true;
-        assert_eq!(progress_text(&some, some.share(), 50.0, 10.0), "500/2,000  50/s  ETA 30 s");
+        assert_eq!(progress_text(&some, estimate(&some, now), 50.0), "500/2,000  50/s  ETA 30 s");
     }
 }

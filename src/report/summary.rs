@@ -116,6 +116,8 @@ impl Summary {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
     use super::super::counters::Counters;
     use super::super::counters::testing::outcomes;
     use super::*;
@@ -130,10 +132,10 @@ mod tests {
     fn the_summary_says_what_happened_and_nothing_else() {
         let counters = Counters::default();
         assert_eq!(line(&counters, None, true, None), "0 jobs in 2.00 s: 0 ok");
-        counters.ended(&outcomes(Status::Ok, 1207));
+        counters.ended(&outcomes(Status::Ok, 1207), Instant::now());
         assert_eq!(line(&counters, None, true, None), "1,207 jobs in 2.00 s (604/s): 1,207 ok");
-        counters.ended(&outcomes(Status::Error, 10));
-        counters.ended(&outcomes(Status::Timeout, 2));
+        counters.ended(&outcomes(Status::Error, 10), Instant::now());
+        counters.ended(&outcomes(Status::Timeout, 2), Instant::now());
         counters.restarted();
         (0..3).for_each(|_| counters.passed_on_retry());
         assert_eq!(
@@ -149,7 +151,7 @@ mod tests {
         let counters = Counters::default();
         counters.restored(&outcomes(Status::Ok, 900));
         assert_eq!(line(&counters, None, true, None), "900 jobs in 2.00 s: 900 ok; 900 from the journal");
-        counters.ended(&outcomes(Status::Ok, 100));
+        counters.ended(&outcomes(Status::Ok, 100), Instant::now());
         assert_eq!(line(&counters, None, true, None), "1,000 jobs in 2.00 s (50/s): 1,000 ok; 900 from the journal");
     }
 }

@@ -105,4 +105,8 @@ impl Frames for ByLine {
     fn look(&mut self) -> Result<()> {
         self.input.read(self.queue.buffer()).map(drop)
     }
+
+    fn consumed(&self) -> u64 {
+        self.input.consumed(self.queue.partial())
+    }
 }

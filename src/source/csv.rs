@@ -243,6 +243,10 @@ impl Frames for CsvFrames {
     fn look(&mut self) -> Result<()> {
         self.read_header().map(drop)
     }
+
+    fn consumed(&self) -> u64 {
+        self.input.consumed(self.rows.buffered())
+    }
 }
 
 /// A row's own bytes, without the line end.

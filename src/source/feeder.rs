@@ -99,12 +99,15 @@ impl Feed {
 
     /// Reads all inputs to their end, or to where the run is stopped.
     pub fn run(self, mut readers: Vec<Reader>) {
-        let mut feeder = Feeder { number: 0, line: 0, feed: self };
+        if let Some(recall) = &self.recall {
+            self.counters.journal_has(recall.done());
+        }
+        let mut feeder = Feeder { number: 0, line: 0, consumed: 0, feed: self };
         let (left, error) = match feeder.feed_all(&mut readers) {
             Ok(left) => (left, None),
             Err(error) => (Left::Unknown, Some(error)),
         };
-        let Feeder { number: jobs, line, feed } = feeder;
+        let Feeder { number: jobs, line, feed, .. } = feeder;
         feed.dispatch.source_ended();
         let unread = match left {
             Left::Nothing => Some(0),
@@ -125,6 +128,8 @@ struct Feeder {
     number: u64,
     /// Lines of its file up to it.
     line: u64,
+    /// Bytes of all files that the jobs read so far took up.
+    consumed: u64,
     feed: Feed,
 }
 
@@ -144,10 +149,12 @@ impl Feeder {
         for (index, reader) in readers.iter_mut().enumerate() {
             let place = if several { format!("{}: ", reader.file.name()) } else { String::new() };
             self.line = 0;
+            let before = self.consumed;
             loop {
                 let more = reader.frames.read(&mut frames);
+                let consumed = before + reader.frames.consumed();
                 // What came before an error is read all the same.
-                if !self.number_and_offer(&mut frames, &place)? {
+                if !self.number_and_offer(&mut frames, consumed, &place)? {
                     return Ok(Left::From(index));
                 }
                 match more? {
@@ -160,8 +167,9 @@ impl Feeder {
         Ok(Left::Nothing)
     }
 
-    /// Reads the frames as their permits come. Returns false if the run is being stopped.
-    fn number_and_offer(&mut self, frames: &mut Vec<Frame>, place: &str) -> Result<bool, Error> {
+    /// Reads the frames as there is room for them. `consumed` counts the bytes of all files up to the last of the
+    /// frames. Returns false if the run is being stopped.
+    fn number_and_offer(&mut self, frames: &mut Vec<Frame>, consumed: u64, place: &str) -> Result<bool, Error> {
         let mut waiting = frames.drain(..).peekable();
         let mut left = waiting.len();
         let mut sizes = Vec::new();
@@ -180,8 +188,11 @@ impl Feeder {
                     self.line = piece[0].line - 1;
                     return Ok(false);
                 }
+                // The frames of one read are taken to be equally long.
+                self.consumed += consumed.saturating_sub(self.consumed) * granted as u64 / left as u64;
                 left -= granted;
                 self.line = piece[granted - 1].line;
+                self.feed.counters.read(granted as u64, self.consumed);
                 let granted = piece.drain(..granted);
                 offer(&mut self.feed, &mut self.number, granted, place)?;
             }
@@ -197,8 +208,7 @@ fn offer(
     frames: impl ExactSizeIterator<Item = Frame>,
     place: &str,
 ) -> Result<(), Error> {
-    let count = frames.len();
-    let mut jobs = Vec::with_capacity(count);
+    let mut jobs = Vec::with_capacity(frames.len());
     let mut bad = Vec::new();
     let mut restored = Vec::new();
     let mut failure = None;
@@ -217,7 +227,6 @@ fn offer(
             },
         }
     }
-    feed.counters.read(count as u64);
     feed.send(bad, Message::Outcomes);
     feed.send(restored, Message::Restored);
     feed.offer(jobs);

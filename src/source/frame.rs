@@ -34,4 +34,8 @@ pub trait Frames: Send {
 
     /// Reads as far as an input shows that it cannot be used at all: its encoding, its compression, its header.
     fn look(&mut self) -> Result<()>;
+
+    /// How many bytes of the file the frames appended so far took up, with all between them; about, where the file is
+    /// compressed.
+    fn consumed(&self) -> u64;
 }

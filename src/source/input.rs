@@ -25,13 +25,19 @@ use crate::words::error::{Error, Result, reason};
 pub struct Input {
     name: String,
     bytes: Kind,
+    /// Bytes read so far, after decompression.
+    read: u64,
     /// The byte-order mark has been looked for.
     begun: bool,
 }
 
 enum Kind {
     Plain(Descriptor),
-    Decoded(Box<dyn Read + Send>),
+    Decoded {
+        decoder: Box<dyn Read + Send>,
+        /// Bytes of the file that the decoder has taken.
+        taken: Arc<AtomicU64>,
+    },
 }
 
 /// What a read came back with.
@@ -51,15 +57,13 @@ const READ: usize = 256 * 1024;
 pub struct Context {
     pub cancel: Arc<Cancel>,
     pub bell: Bell,
-    /// Bytes read, before decompression, over all inputs.
-    pub counter: Arc<AtomicU64>,
 }
 
 impl Context {
-    /// For reading outside of a run: nobody stops it, nobody counts.
+    /// For reading outside of a run: nobody stops it.
     pub fn alone() -> Result<Context> {
         let cancel = Cancel::new();
-        Ok(Context { bell: cancel.bell()?, cancel, counter: Arc::default() })
+        Ok(Context { bell: cancel.bell()?, cancel })
     }
 }
 
@@ -105,12 +109,16 @@ pub fn size(fd: &OwnedFd) -> Option<u64> {
 impl Input {
     pub fn new(file: &InputFile, fd: OwnedFd, context: Context) -> Input {
         let descriptor = Descriptor { waits: size(&fd).is_none(), fd, context };
-        let bytes = match file.compression {
-            Compression::None => Kind::Plain(descriptor),
-            Compression::Gzip => Kind::Decoded(Box::new(flate2::read::MultiGzDecoder::new(descriptor))),
-            Compression::Zstd => Kind::Decoded(Box::new(Zstd::new(descriptor))),
+        let taken = Arc::new(AtomicU64::new(0));
+        let metered = |descriptor| Metered { reader: BufReader::new(descriptor), taken: Arc::clone(&taken) };
+        let decoder: Box<dyn Read + Send> = match file.compression {
+            Compression::None => {
+                return Input { name: file.name(), bytes: Kind::Plain(descriptor), read: 0, begun: false };
+            }
+            Compression::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(metered(descriptor))),
+            Compression::Zstd => Box::new(Zstd::new(metered(descriptor))),
         };
-        Input { name: file.name(), bytes, begun: false }
+        Input { name: file.name(), bytes: Kind::Decoded { decoder, taken }, read: 0, begun: false }
     }
 
     /// An input that is in memory already, piece by piece.
@@ -129,11 +137,25 @@ impl Input {
             }
         }
         let pieces = pieces.into_iter().filter(|piece| !piece.is_empty()).collect();
-        Input { name: "test".to_owned(), bytes: Kind::Decoded(Box::new(Pieces(pieces))), begun: false }
+        let bytes = Kind::Decoded { decoder: Box::new(Pieces(pieces)), taken: Arc::default() };
+        Input { name: "test".to_owned(), bytes, read: 0, begun: false }
     }
 
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// How many bytes of the file are used up while the last `held` bytes that were read are not. A compressed file
+    /// is taken to be compressed evenly.
+    pub fn consumed(&self, held: usize) -> u64 {
+        let used = self.read.saturating_sub(held as u64);
+        match &self.bytes {
+            Kind::Plain(_) => used,
+            Kind::Decoded { .. } if self.read == 0 => 0,
+            Kind::Decoded { taken, .. } => {
+                (taken.load(Ordering::Relaxed) as f64 * (used as f64 / self.read as f64)) as u64
+            }
+        }
     }
 
     /// Appends what has arrived; waits only while there is nothing.
@@ -175,7 +197,7 @@ impl Input {
                 }
                 descriptor.read_into(into)
             }
-            Kind::Decoded(decoder) => {
+            Kind::Decoded { decoder, .. } => {
                 let start = into.len();
                 into.resize(start + READ, 0);
                 let read = decoder.read(&mut into[start..]);
@@ -185,7 +207,10 @@ impl Input {
         };
         match read {
             Ok(0) => Ok(Got::End),
-            Ok(_) => Ok(Got::Bytes),
+            Ok(bytes) => {
+                self.read += bytes as u64;
+                Ok(Got::Bytes)
+            }
             Err(error) if is_stop(&error) => Ok(Got::Stopped),
             Err(error) => Err(Error::io(format!("cannot read {}: {}", self.name, reason(&error)))),
         }
@@ -250,10 +275,7 @@ impl Descriptor {
         loop {
             self.wait()?;
             match read(&self.fd) {
-                Ok(bytes) => {
-                    self.context.counter.fetch_add(bytes as u64, Ordering::Relaxed);
-                    return Ok(bytes);
-                }
+                Ok(bytes) => return Ok(bytes),
                 // Somebody else has taken the bytes, or the call was interrupted: wait again.
                 Err(Errno::INTR | Errno::AGAIN) => {}
                 Err(error) => return Err(error.into()),
@@ -272,20 +294,45 @@ impl Read for Descriptor {
     }
 }
 
+/// A compressed file, and how much of it its decoder has taken: what only waits in the buffer is not counted.
+struct Metered {
+    reader: BufReader<Descriptor>,
+    taken: Arc<AtomicU64>,
+}
+
+impl Read for Metered {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let bytes = self.reader.read(into)?;
+        self.taken.fetch_add(bytes as u64, Ordering::Relaxed);
+        Ok(bytes)
+    }
+}
+
+impl BufRead for Metered {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        self.reader.fill_buf()
+    }
+
+    fn consume(&mut self, bytes: usize) {
+        self.reader.consume(bytes);
+        self.taken.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+}
+
 /// Zstandard frames one after the other, which is what a `.zst` file may be (RFC 8878, section 3).
 struct Zstd {
     state: ZstdState,
 }
 
 enum ZstdState {
-    Between(BufReader<Descriptor>),
-    Inside(Box<ruzstd::decoding::StreamingDecoder<BufReader<Descriptor>, ruzstd::decoding::FrameDecoder>>),
+    Between(Metered),
+    Inside(Box<ruzstd::decoding::StreamingDecoder<Metered, ruzstd::decoding::FrameDecoder>>),
     Broken,
 }
 
 impl Zstd {
-    fn new(descriptor: Descriptor) -> Zstd {
-        Zstd { state: ZstdState::Between(BufReader::new(descriptor)) }
+    fn new(file: Metered) -> Zstd {
+        Zstd { state: ZstdState::Between(file) }
     }
 }
 
@@ -319,7 +366,7 @@ impl Read for Zstd {
 }
 
 /// Skips a frame that holds no data: magic 0x184D2A5?, a length of four bytes, and as many bytes.
-fn skip_frame(reader: &mut BufReader<Descriptor>) -> io::Result<bool> {
+fn skip_frame(reader: &mut Metered) -> io::Result<bool> {
     let head = reader.fill_buf()?;
     if head.len() < 4 || head[0] & 0xf0 != 0x50 || head[1..4] != [0x2a, 0x4d, 0x18] {
         return Ok(false);
@@ -330,4 +377,52 @@ fn skip_frame(reader: &mut BufReader<Descriptor>) -> io::Result<bool> {
     let length = u64::from(u32::from_le_bytes(length));
     let skipped = io::copy(&mut reader.take(length), &mut io::sink())?;
     if skipped < length { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(true) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+    use crate::words::format::Format;
+
+    /// Writes `bytes` into a file, reads it as such an input, and says after each read which share of the text has
+    /// been read, and which share of the file counts as consumed.
+    fn shares(text: usize, bytes: &[u8], compression: Compression) -> Vec<(f64, f64)> {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(bytes).unwrap();
+        let path = Some(file.path().to_owned());
+        let settings = InputFile { path, format: Format::Lines, compression };
+        let mut input = Input::new(&settings, open(&settings).unwrap(), Context::alone().unwrap());
+        let (mut buffer, mut shares) = (Vec::new(), Vec::new());
+        while input.read(&mut buffer).unwrap() == Got::Bytes {
+            // As if half of it were still to be framed.
+            let held = buffer.len() / 2;
+            let consumed = input.consumed(held) as f64 / bytes.len() as f64;
+            shares.push(((buffer.len() - held) as f64 / text as f64, consumed));
+        }
+        assert_eq!(input.consumed(0), bytes.len() as u64);
+        shares
+    }
+
+    #[test]
+    fn what_is_read_ahead_is_not_consumed_whatever_the_compression() {
+        let text: String = (100_000..400_000).map(|number| format!("{number}\n")).collect();
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+        gzip.write_all(text.as_bytes()).unwrap();
+        let gzip = gzip.finish().unwrap();
+        let zstd = ruzstd::encoding::compress_to_vec(text.as_bytes(), ruzstd::encoding::CompressionLevel::Fastest);
+        // A decoder takes a block of the file before it gives out the first byte of it.
+        for (bytes, compression, tolerance) in [
+            (text.as_bytes(), Compression::None, 0.0),
+            (&gzip[..], Compression::Gzip, 0.05),
+            (&zstd[..], Compression::Zstd, 0.05),
+        ] {
+            let shares = shares(text.len(), bytes, compression);
+            assert!(shares.len() > 4, "{shares:?}");
+            for (read, consumed) in shares {
+                assert!((consumed - read).abs() <= tolerance, "{compression:?}: {read}, {consumed}");
+            }
+        }
+    }
 }

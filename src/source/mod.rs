@@ -139,9 +139,7 @@ fn look_at_beginning(
 ) -> Result<()> {
     let refused = |error: io::Error| Error::refused(format!("cannot read {name}: {}", reason(&error)));
     let start = rustix::fs::tell(fd).map_err(|error| refused(error.into()))?;
-    // What is read here is read again, and counted then.
-    let uncounted = Context { counter: Arc::default(), ..context.clone() };
-    let looked = frames(fd.try_clone().map_err(refused)?, uncounted).look();
+    let looked = frames(fd.try_clone().map_err(refused)?, context.clone()).look();
     rustix::fs::seek(fd, SeekFrom::Start(start)).map_err(|error| refused(error.into()))?;
     looked.map_err(|error| Error { exit: Exit::Refused, ..error })
 }
