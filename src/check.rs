@@ -70,7 +70,7 @@ pub fn check(settings: &Settings) -> Result<Exit> {
     if let Some(worker) = check.worker.take() {
         worker.process.bury();
     }
-    reporter.end(None);
+    reporter.end(Vec::new(), None);
     exit
 }
 

@@ -39,8 +39,6 @@ mod text;
 #[cfg(test)]
 mod testing;
 
-use std::io::Write;
-
 use clap::Parser;
 
 use words::error::Result;
@@ -53,8 +51,7 @@ fn main() {
     let args = cli::Args::parse();
     let exit = start(args).unwrap_or_else(|error| {
         if error.exit != Exit::ReaderGone {
-            // When stderr is closed there is nobody left to tell.
-            let _ = writeln!(std::io::stderr(), "{error}");
+            report::say(&format!("{error}\n"));
         }
         error.exit
     });

@@ -198,8 +198,8 @@ impl Base {
         let settings = &self.settings.report;
         let stop = self.cancel.reason().filter(|_| !matches!(exit, Exit::Ok | Exit::ReaderGone));
         let failures = self.cancel.failures();
-        let mut last: Vec<String> = failures.iter().chain(&collected.input_error).map(Error::to_string).collect();
-        last.dedup();
+        let mut errors: Vec<String> = failures.iter().chain(&collected.input_error).map(Error::to_string).collect();
+        errors.dedup();
         let mut summary = Summary {
             figures: self.counters.snapshot(),
             elapsed: self.start.elapsed(),
@@ -214,12 +214,10 @@ impl Base {
         {
             exit = exit.max(Exit::IoFailed);
             summary.exit_status = exit.status();
-            last.push(Error::io(format!("cannot write {}: {}", path.display(), reason(&error))).to_string());
+            errors.push(Error::io(format!("cannot write {}: {}", path.display(), reason(&error))).to_string());
         }
-        if settings.verbosity > Verbosity::Quiet && !matches!(exit, Exit::ReaderGone | Exit::Refused) {
-            last.push(format!("forkpool: {}", summary.line()));
-        }
-        reporter.end((!last.is_empty()).then(|| last.join("\n")));
+        let is_told = settings.verbosity > Verbosity::Quiet && !matches!(exit, Exit::ReaderGone | Exit::Refused);
+        reporter.end(errors, is_told.then(|| format!("forkpool: {}", summary.line())));
         exit
     }
 }

@@ -272,7 +272,7 @@ impl Run {
 
     /// Says on stderr what became of a job whose record has no room for it.
     fn tell(&self, outcome: &Outcome) {
-        self.collector.reporter.alert(&format!(
+        self.collector.reporter.error(&format!(
             "job {} (line {}) {}: {}",
             outcome.job.number,
             outcome.job.line,

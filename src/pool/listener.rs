@@ -52,7 +52,7 @@ impl Ear for Listener {
                 "worker {name} answers out of order, so each worker gets one job at a time from now on (--concurrency \
                  K gives it K at once)"
             )),
-            News::Silent(silent) => reporter.notice(format!(
+            News::Silent(silent) => reporter.hint(format!(
                 "worker {name} has read its first job and has answered nothing for {}; many programs hold their output \
                  back in a pipe: try sed -u, jq --unbuffered, python -u, stdbuf -oL",
                 whole_seconds(silent.as_secs_f64())

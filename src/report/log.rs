@@ -1,50 +1,57 @@
-//! The workers' stderr, line by line, each with its slot in front.
+//! The workers' stderr: whole lines out of pieces, and each line with its slot in front.
 
 use std::collections::HashMap;
+
+use bytes::Bytes;
 
 use crate::text::people::escape_bytes;
 
 /// Pieces of lines that have not ended, by slot.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub struct Log {
     partial: HashMap<u32, Vec<u8>>,
 }
 
-/// A line longer than this is broken: nothing may gather for ever.
+/// A line longer than this is broken, so that a worker that never ends its line fills no memory.
 const LINE: usize = 8 * 1024;
 
 impl Log {
-    /// Appends the lines that `bytes` complete.
-    pub fn push(&mut self, slot: u32, bytes: &[u8], out: &mut String) {
+    /// The lines that `bytes` complete, with their line ends; empty if there is none.
+    pub fn push(&mut self, slot: u32, bytes: Bytes) -> Bytes {
         let partial = self.partial.entry(slot).or_default();
-        for piece in bytes.split_inclusive(|&byte| byte == b'\n') {
-            partial.extend_from_slice(piece);
-            while partial.len() > LINE {
-                let rest = partial.split_off(LINE);
-                write_line(slot, partial, out);
-                *partial = rest;
-            }
-            if partial.ends_with(b"\n") {
-                write_line(slot, partial, out);
-                partial.clear();
-            }
+        let whole = memchr::memrchr(b'\n', &bytes).map_or(0, |last| last + 1);
+        let mut lines = bytes.slice(..whole);
+        if whole > 0 && !partial.is_empty() {
+            partial.extend_from_slice(&lines);
+            lines = Bytes::from(std::mem::take(partial));
         }
+        partial.extend_from_slice(&bytes[whole..]);
+        if partial.len() <= LINE {
+            return lines;
+        }
+        let mut more = lines.to_vec();
+        more.append(partial);
+        more.push(b'\n');
+        Bytes::from(more)
     }
 
-    /// The worker has ended: what it left unfinished is its last line.
-    pub fn end(&mut self, slot: u32, out: &mut String) {
-        if let Some(partial) = self.partial.remove(&slot)
-            && !partial.is_empty()
-        {
-            write_line(slot, &partial, out);
+    /// The line that a worker that has ended left unfinished; empty if there is none.
+    pub fn end(&mut self, slot: u32) -> Bytes {
+        let mut partial = self.partial.remove(&slot).unwrap_or_default();
+        if !partial.is_empty() {
+            partial.push(b'\n');
         }
+        Bytes::from(partial)
     }
 }
 
-fn write_line(slot: u32, line: &[u8], out: &mut String) {
-    let line = line.strip_suffix(b"\n").unwrap_or(line);
-    let line = line.strip_suffix(b"\r").unwrap_or(line);
-    out.push_str(&format!("w{slot}: {}\n", escape_bytes(line)));
+/// Appends whole lines to `out`, made harmless, each with its slot in front.
+pub fn show(slot: u32, lines: &[u8], out: &mut String) {
+    for line in lines.split_inclusive(|&byte| byte == b'\n') {
+        let line = line.strip_suffix(b"\n").unwrap_or(line);
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        out.push_str(&format!("w{slot}: {}\n", escape_bytes(line)));
+    }
 }
 
 #[cfg(test)]
@@ -63,12 +70,12 @@ mod tests {
             let mut rest = text.as_bytes();
             for cut in cuts {
                 let (piece, left) = rest.split_at(cut.min(rest.len()));
-                log.push(1, piece, &mut out);
-                log.push(2, b"", &mut out);
+                show(1, &log.push(1, Bytes::copy_from_slice(piece)), &mut out);
+                show(2, &log.push(2, Bytes::new()), &mut out);
                 rest = left;
             }
-            log.push(1, rest, &mut out);
-            log.end(1, &mut out);
+            show(1, &log.push(1, Bytes::copy_from_slice(rest)), &mut out);
+            show(1, &log.end(1), &mut out);
             let expected: String = text.split_terminator('\n').map(|line| format!("w1: {line}\n")).collect();
             prop_assert_eq!(out, expected);
         }
@@ -77,8 +84,8 @@ mod tests {
     #[test]
     fn an_endless_line_is_broken() {
         let mut log = Log::default();
-        let mut out = String::new();
-        log.push(0, &vec![b'x'; 3 * LINE + 1], &mut out);
-        assert_eq!(out.lines().count(), 3);
+        let lines: Vec<Bytes> = (0..3).map(|_| log.push(0, Bytes::from(vec![b'x'; LINE + 1]))).collect();
+        assert!(lines.iter().all(|lines| lines.len() == LINE + 2 && lines.ends_with(b"\n")));
+        assert!(log.end(0).is_empty());
     }
 }

@@ -10,6 +10,7 @@ mod cli;
 mod formats;
 mod handlers;
 mod node_ipc;
+mod reporting;
 
 // Jobs and workers that fail.
 mod between_slots;

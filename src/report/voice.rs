@@ -1,0 +1,147 @@
+//! The thread that owns stderr: writes what the others have to say, and shows how far the run is.
+
+use std::io::Write;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use super::counters::Counters;
+use super::log;
+use super::notes::{Dropped, Note, Notes};
+use super::progress::Shown;
+use super::settings::Verbosity;
+use super::stderr::Stderr;
+use crate::text::destination::Destination;
+use crate::text::people::{counted, escape};
+use crate::words::error::reason;
+
+/// What the thread needs.
+pub struct Voice {
+    pub notes: Arc<Notes>,
+    pub counters: Arc<Counters>,
+    pub shown: Shown,
+    pub progress_file: Option<Arc<Destination>>,
+    pub verbosity: Verbosity,
+}
+
+/// The state of the thread.
+struct Speaking {
+    voice: Voice,
+    stderr: Stderr,
+    /// What is written next.
+    text: String,
+    /// How many errors are in `text`.
+    errors: usize,
+    /// The last progress message of a worker, for the bar.
+    message: String,
+}
+
+/// So much text is written at once: enough to make the call's own cost vanish.
+const GATHERED: usize = 16 * 1024;
+
+impl Voice {
+    /// Speaks until the last word: the body of the reporter's thread.
+    pub fn run(self) {
+        let (stderr, text, message) = (Stderr::default(), String::new(), String::new());
+        Speaking { voice: self, stderr, text, errors: 0, message }.run();
+    }
+}
+
+impl Drop for Speaking {
+    /// Also after a panic: whoever waits for room would wait for ever.
+    fn drop(&mut self) {
+        self.voice.notes.gone();
+    }
+}
+
+impl Speaking {
+    fn run(&mut self) {
+        loop {
+            let taken = self.voice.notes.take(Some(self.voice.shown.next(Instant::now())));
+            if taken.last.is_some() {
+                self.voice.shown.end();
+            }
+            if let Some((job, data)) = taken.progress {
+                self.show_progress(job, &data);
+            }
+            for note in taken.notes {
+                self.add(note);
+                if self.text.len() >= GATHERED {
+                    self.write();
+                }
+            }
+            self.add_dropped(taken.dropped);
+            let is_over = taken.last.is_some();
+            taken.last.into_iter().flatten().for_each(|note| self.add(note));
+            self.write();
+            if is_over {
+                return;
+            }
+            let figures = self.voice.counters.snapshot();
+            if let Some(line) = self.voice.shown.tick(&figures, &self.message, Instant::now()) {
+                self.text.push_str(&format!("forkpool: {line}\n"));
+                self.write();
+            }
+        }
+    }
+
+    fn add(&mut self, note: Note) {
+        match note {
+            Note::Log { slot, lines } => log::show(slot, &lines, &mut self.text),
+            Note::Progress { job, data } => self.add_to_file(job, &data),
+            Note::Notice(words) => self.add_line(&words),
+            Note::Error(words) => {
+                self.add_line(&words);
+                self.errors += 1;
+            }
+        }
+    }
+
+    fn add_line(&mut self, words: &str) {
+        self.text.push_str(words);
+        self.text.push('\n');
+    }
+
+    fn show_progress(&mut self, job: u64, data: &Bytes) {
+        /// What fits beside the bar.
+        const SHOWN: usize = 40;
+        let text = String::from_utf8_lossy(data);
+        self.message = format!("job {job}: {}", escape(&text).chars().take(SHOWN).collect::<String>());
+    }
+
+    fn add_to_file(&mut self, job: u64, data: &Bytes) {
+        let Some(file) = &self.voice.progress_file else { return };
+        let text = String::from_utf8_lossy(data);
+        if let Err(error) = writeln!(&mut &**file, "{{\"job\":{job},\"progress\":{text}}}") {
+            self.voice.progress_file = None;
+            self.add_line(&format!("forkpool: cannot write to the progress file: {}", reason(&error)));
+        }
+    }
+
+    fn add_dropped(&mut self, dropped: Dropped) {
+        if self.voice.verbosity == Verbosity::Quiet {
+            return;
+        }
+        let Dropped { log_lines, progress, notices } = dropped;
+        for (number, words) in [
+            (log_lines, counted(log_lines, "line") + " of worker output dropped: stderr is slow"),
+            (notices, counted(notices, "notice") + " dropped: stderr is slow"),
+            (progress, counted(progress, "progress message") + " dropped: they come faster than they are written"),
+        ] {
+            if number > 0 {
+                self.add_line(&format!("forkpool: {words}"));
+            }
+        }
+    }
+
+    fn write(&mut self) {
+        if self.text.is_empty() {
+            return;
+        }
+        let (stderr, notes) = (&mut self.stderr, &self.voice.notes);
+        self.voice.shown.aside(|| stderr.write(self.text.as_bytes(), || notes.moved()));
+        self.text.clear();
+        self.voice.notes.wrote_errors(std::mem::take(&mut self.errors));
+    }
+}

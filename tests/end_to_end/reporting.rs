@@ -1,0 +1,115 @@
+//! What is said on stderr: nothing that matters is lost there, and a terminal shows what a terminal can.
+
+use std::io::Read;
+use std::time::Duration;
+
+use libc::SIGTERM;
+use serde_json::json;
+
+use super::support::{HANG, Run, chaotic, kill, lines, wait_for};
+
+// ---- Errors that stand nowhere else ----
+
+/// Far more errors than a pipe and every buffer before it hold.
+const ERRORS: usize = 20_000;
+
+/// A run whose jobs are all bad, so that each one's error is a line on stderr.
+fn all_bad(options: &str) -> Run {
+    let jobs: String = (1..=ERRORS).map(|number| format!("x{number}\n")).collect();
+    chaotic(&format!("{options} --to lines -- --ready")).stdin(jobs)
+}
+
+fn count(stderr: &str, words: &str) -> usize {
+    stderr.lines().filter(|line| line.contains(words)).count()
+}
+
+#[test]
+fn no_error_is_missing_however_many_there_are() {
+    let ended = all_bad("-q").end().check_status(1);
+    assert_eq!(ended.text().lines().count(), ERRORS);
+    assert_eq!(count(&ended.stderr, "invalid JSON"), ERRORS);
+    assert_eq!(ended.stderr.lines().count(), ERRORS, "a quiet run says nothing else");
+}
+
+#[test]
+fn errors_and_the_summary_wait_for_a_slow_reader() {
+    let mut running = all_bad("").start();
+    let mut stderr = running.child().stderr.take().expect("it is piped");
+    // Longer than the second after which the end of a run gives up what may be given up.
+    std::thread::sleep(Duration::from_millis(1500));
+    let mut said = String::new();
+    stderr.read_to_string(&mut said).unwrap();
+    running.end().check_status(1);
+    assert_eq!(count(&said, "invalid JSON"), ERRORS);
+    assert!(said.lines().last().is_some_and(|line| line.contains("20,000 jobs in ")), "{said}");
+}
+
+#[test]
+fn a_stderr_that_does_not_block_loses_nothing() {
+    let (reader, writer) = rustix::pipe::pipe().unwrap();
+    rustix::io::ioctl_fionbio(&writer, true).unwrap();
+    let mut run = all_bad("-q");
+    run.command().stderr(writer);
+    let running = run.start();
+    let mut said = String::new();
+    std::fs::File::from(reader).read_to_string(&mut said).unwrap();
+    running.end().check_status(1);
+    assert_eq!(count(&said, "invalid JSON"), ERRORS);
+}
+
+#[test]
+fn a_stderr_that_nobody_reads_any_more_is_no_reason_to_wait() {
+    let mut running = all_bad("").start();
+    drop(running.child().stderr.take());
+    let ended = running.end().check_status(1);
+    assert_eq!(ended.text().lines().count(), ERRORS);
+}
+
+#[test]
+fn a_second_signal_ends_a_run_whose_stderr_is_stuck() {
+    let mut running = all_bad("").start();
+    // Kept open, and never read.
+    let stderr = running.child().stderr.take().expect("it is piped");
+    let is_stuck = || {
+        let before = rustix::io::ioctl_fionread(&stderr).unwrap();
+        std::thread::sleep(Duration::from_millis(20));
+        (before > 0 && rustix::io::ioctl_fionread(&stderr).unwrap() == before).then_some(())
+    };
+    wait_for(HANG, is_stuck).expect("the pipe is full");
+    kill(running.id(), SIGTERM);
+    // The run waits for stderr with whatever it would say, so the second signal may come at any time after the first
+    // has been taken; two that come together are one.
+    let status = wait_for(HANG, || {
+        kill(running.id(), SIGTERM);
+        std::thread::sleep(Duration::from_millis(50));
+        running.child().try_wait().unwrap()
+    });
+    assert!(status.is_some(), "it ends");
+}
+
+// ---- What may be dropped ----
+
+#[test]
+fn what_is_dropped_of_a_log_is_counted_in_lines() {
+    /// More than there is room for, by far.
+    const FLOODS: usize = 64;
+    const LINES_OF_A_FLOOD: usize = 10_000;
+    let jobs = lines(&[json!({"do": "flood", "n": FLOODS})]);
+    let mut running = chaotic("-j 1 -- --ready").stdin(jobs).start();
+    let mut stderr = running.child().stderr.take().expect("it is piped");
+    // Nobody reads until the job has its record.
+    let mut record = [0; 1];
+    running.child().stdout.as_mut().expect("it is piped").read_exact(&mut record).unwrap();
+    let mut said = String::new();
+    stderr.read_to_string(&mut said).unwrap();
+    running.end().check_status(0);
+    let shown = said.lines().filter(|line| line.starts_with("w0: ")).count();
+    let dropped: usize = said
+        .lines()
+        .filter_map(|line| line.strip_prefix("forkpool: ")?.strip_suffix(" of worker output dropped: stderr is slow"))
+        .map(|counted| counted.split(' ').next().unwrap().replace(',', "").parse::<usize>().unwrap())
+        .sum();
+    assert!(dropped > 0, "{}", said.len());
+    assert!(said.lines().last().is_some_and(|line| line.contains("1 job in ")), "the summary comes last");
+    assert_eq!(shown + dropped, FLOODS * LINES_OF_A_FLOOD, "each line is shown or counted");
+}
