@@ -3,20 +3,27 @@
 //! Every thread of a run has a `Reporter` to say things with; `notes` is the queue behind it, and `voice` the thread
 //! that writes. Records are not its business: nothing here touches stdout.
 
+// What is counted and what is shown of it.
+mod bar;
 pub mod counters;
 mod estimate;
+mod progress;
+pub mod summary;
+mod whole_file;
+
+// What is said, on its way to stderr.
 mod log;
 mod notes;
-mod progress;
-pub mod settings;
+mod screen;
 mod stderr;
-pub mod summary;
+mod terminal;
 mod voice;
-mod whole_file;
+
+pub mod settings;
 
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
@@ -55,7 +62,7 @@ impl Reporter {
         let notes = Arc::clone(&reporter.notes);
         let settings = settings.clone();
         let body = move || {
-            let shown = Shown::new(&settings);
+            let shown = Shown::new(&settings, Instant::now());
             Voice { notes, counters, shown, progress_file, verbosity }.run();
         };
         std::thread::Builder::new().name("reporter".to_owned()).spawn(body)?;

@@ -1,194 +1,184 @@
-//! How far the run is: a bar on a terminal, a plain line now and then elsewhere.
+//! How far the run is: a bar on a terminal, a plain line now and then elsewhere. Decides when one is due and what it
+//! says; `voice` writes it.
 
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-
-use super::counters::Figures;
-use super::estimate::{Estimate, estimate, rate as usual_rate};
-use crate::report::settings::{Progress, ReportSettings, Verbosity};
+use super::bar::{self, Words};
+use super::counters::{Counters, Figures};
+use super::estimate::{Estimate, estimate, rate as rate_so_far};
+use super::settings::{Progress, ReportSettings, Verbosity};
+use super::terminal;
 use crate::text::people::{count, rate, whole_seconds};
 
+#[derive(Debug)]
 pub enum Shown {
     Nothing,
-    Bar(Bar),
-    Plain(Plain),
+    Bar(Schedule, RecentRate),
+    Lines(Schedule),
 }
 
-pub struct Bar {
-    bar: ProgressBar,
-    pace: Pace,
-    start: Instant,
-    visible: bool,
-}
-
-pub struct Plain {
-    every: Duration,
-    next: Instant,
+/// What is due.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Due {
+    Nothing,
+    /// The bar, to be drawn in the place of the one before it.
+    Bar(String),
+    /// A line to be written below the others, without its line end.
+    Line(String),
 }
 
 /// A run that is over by then needs no bar.
 const FIRST_DRAWN: Duration = Duration::from_millis(300);
+/// As often as anybody can look.
+const BAR: Duration = Duration::from_millis(100);
 /// Somebody reads the log of a CI run while it runs, and some systems end one that is silent.
-const PLAIN_CI: Duration = Duration::from_secs(10);
+const LINES_CI: Duration = Duration::from_secs(10);
 /// Elsewhere the log is read later, if at all.
-const PLAIN: Duration = Duration::from_secs(60);
+const LINES: Duration = Duration::from_secs(60);
+
+/// Where progress is shown.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    /// stderr is a terminal that can move its cursor and erase.
+    can_erase: bool,
+    is_ci: bool,
+    /// Records come onto a terminal, most likely the same one.
+    shows_records: bool,
+}
 
 impl Shown {
-    pub fn new(settings: &ReportSettings) -> Shown {
-        let now = Instant::now();
-        let ci = std::env::var_os("CI").is_some_and(|value| !value.is_empty() && value != "false" && value != "0");
-        let plain = |every| Shown::Plain(Plain { every, next: now + every });
-        match settings.progress {
-            _ if settings.verbosity == Verbosity::Quiet => Shown::Nothing,
+    pub fn new(settings: &ReportSettings, now: Instant) -> Shown {
+        let ci = std::env::var_os("CI");
+        let place = Place {
+            can_erase: terminal::can_erase(),
+            is_ci: ci.is_some_and(|value| !value.is_empty() && value != "false" && value != "0"),
+            shows_records: settings.records_on_stdout && std::io::stdout().is_terminal(),
+        };
+        if settings.verbosity == Verbosity::Quiet { Shown::Nothing } else { Shown::at(place, settings.progress, now) }
+    }
+
+    fn at(place: Place, wanted: Progress, now: Instant) -> Shown {
+        let bar = || Shown::Bar(Schedule::new(now + FIRST_DRAWN, BAR), RecentRate::default());
+        let lines = |every| Shown::Lines(Schedule::new(now + every, every));
+        match wanted {
             Progress::Off => Shown::Nothing,
-            Progress::Plain => plain(PLAIN_CI),
-            Progress::Bar => Shown::Bar(Bar::new(now)),
+            Progress::Plain => lines(LINES_CI),
+            Progress::Bar if place.can_erase => bar(),
+            // A bar in a file would be one line of escapes.
+            Progress::Bar => lines(LINES_CI),
+            Progress::Auto if place.is_ci => lines(LINES_CI),
+            Progress::Auto if !place.can_erase => lines(LINES),
             // Records that scroll on the terminal would mix with a bar.
-            Progress::Auto if std::io::stderr().is_terminal() && !ci => {
-                if std::io::stdout().is_terminal() && settings.records_on_stdout {
-                    Shown::Nothing
-                } else {
-                    Shown::Bar(Bar::new(now))
-                }
-            }
-            Progress::Auto => plain(if ci { PLAIN_CI } else { PLAIN }),
+            Progress::Auto if place.shows_records => Shown::Nothing,
+            Progress::Auto => bar(),
         }
     }
 
-    /// When `tick` is due next.
-    pub fn next(&self, now: Instant) -> Instant {
-        match self {
-            Shown::Nothing => now + Duration::from_secs(3600),
-            // Ten times a second is as often as anybody can look.
-            Shown::Bar(_) => now + Duration::from_millis(100),
-            Shown::Plain(plain) => plain.next,
-        }
-    }
-
-    /// Draws the bar, or returns the plain line that is due.
-    pub fn tick(&mut self, figures: &Figures, message: &str, now: Instant) -> Option<String> {
+    /// When something is due next; `None` if nothing ever is.
+    pub fn next(&self) -> Option<Instant> {
         match self {
             Shown::Nothing => None,
-            Shown::Bar(bar) => {
-                bar.draw(figures, message, now);
-                None
-            }
-            Shown::Plain(plain) if plain.next <= now => {
-                plain.next = now + plain.every;
-                Some(plain_line(figures, now))
-            }
-            Shown::Plain(_) => None,
+            Shown::Bar(schedule, _) | Shown::Lines(schedule) => Some(schedule.next),
         }
     }
 
-    /// Runs `write` while no bar is on the screen.
-    pub fn aside(&self, write: impl FnOnce()) {
+    /// Says what is due. `message` is what a worker said last of its job.
+    pub fn tick(&mut self, counters: &Counters, message: &str, now: Instant) -> Due {
+        if self.next().is_none_or(|next| now < next) {
+            return Due::Nothing;
+        }
         match self {
-            Shown::Bar(bar) if bar.visible => bar.bar.suspend(write),
-            _ => write(),
-        }
-    }
-
-    pub fn end(&mut self) {
-        if let Shown::Bar(bar) = self {
-            bar.bar.finish_and_clear();
-            bar.visible = false;
+            Shown::Nothing => Due::Nothing,
+            Shown::Bar(schedule, recent) => {
+                schedule.done(now);
+                let figures = counters.snapshot();
+                let estimate = estimate(&figures, now);
+                let words = words(&figures, estimate, recent.update(figures.ended.total(), now), message);
+                Due::Bar(bar::line(&words, estimate.map(|estimate| estimate.share), terminal::columns()))
+            }
+            Shown::Lines(schedule) => {
+                schedule.done(now);
+                Due::Line(plain_line(&counters.snapshot(), now))
+            }
         }
     }
 }
 
-impl Bar {
-    fn new(now: Instant) -> Bar {
-        let bar = ProgressBar::with_draw_target(Some(1000), ProgressDrawTarget::hidden());
-        Bar { bar, pace: Pace::default(), start: now, visible: false }
+/// When something is due that is done every so often, whatever else is done meanwhile.
+#[derive(Debug, Clone, Copy)]
+pub struct Schedule {
+    next: Instant,
+    every: Duration,
+}
+
+impl Schedule {
+    fn new(next: Instant, every: Duration) -> Schedule {
+        Schedule { next, every }
     }
 
-    fn draw(&mut self, figures: &Figures, message: &str, now: Instant) {
-        let elapsed = now.duration_since(self.start);
-        if elapsed < FIRST_DRAWN {
-            return;
-        }
-        let estimate = estimate(figures, now);
-        if !self.visible {
-            self.visible = true;
-            self.bar.set_draw_target(ProgressDrawTarget::stderr());
-        }
-        let template = if estimate.is_some() { "[{bar:20}] {wide_msg}" } else { "{wide_msg}" };
-        let style = ProgressStyle::with_template(template).expect("the template is right").progress_chars("=> ");
-        self.bar.set_style(style);
-        self.bar.set_position((estimate.map_or(0.0, |estimate| estimate.share) * 1000.0) as u64);
-        let per_second = self.pace.update(figures.ended.total(), elapsed.as_secs_f64());
-        let mut text = progress_text(figures, estimate, per_second);
-        if !message.is_empty() {
-            text.push_str("  ");
-            text.push_str(message);
-        }
-        self.bar.set_message(text);
+    fn done(&mut self, now: Instant) {
+        self.next = now + self.every;
     }
 }
 
 /// Jobs per second, over about the last three seconds.
-#[derive(Default)]
-struct Pace {
-    done: u64,
-    at: f64,
+#[derive(Debug, Default)]
+pub struct RecentRate {
+    /// When it was asked last, and how many jobs had ended by then.
+    last: Option<(Instant, u64)>,
     rate: f64,
 }
 
-impl Pace {
-    fn update(&mut self, done: u64, at: f64) -> f64 {
-        let passed = at - self.at;
+impl RecentRate {
+    fn update(&mut self, ended: u64, now: Instant) -> f64 {
+        /// What is older than this counts for less than a third (1/e).
+        const SECONDS: f64 = 3.0;
+        let Some((at, before)) = self.last.replace((now, ended)) else { return 0.0 };
+        let passed = now.saturating_duration_since(at).as_secs_f64();
         if passed > 0.0 {
-            let now = (done - self.done) as f64 / passed;
-            let weight = if self.at == 0.0 { 1.0 } else { 1.0 - (-passed / 3.0).exp() };
-            self.rate += (now - self.rate) * weight;
-            (self.done, self.at) = (done, at);
+            let rate = (ended - before) as f64 / passed;
+            let weight = if self.rate == 0.0 { 1.0 } else { 1.0 - (-passed / SECONDS).exp() };
+            self.rate += (rate - self.rate) * weight;
         }
         self.rate
     }
 }
 
-/// `500/2,000  50/s  ETA 30 s  10 failed  900 from the journal`
-fn progress_text(figures: &Figures, estimate: Option<Estimate>, per_second: f64) -> String {
+fn words(figures: &Figures, estimate: Option<Estimate>, per_second: f64, message: &str) -> Words {
     let ended = figures.ended.total();
-    let mut text = match estimate {
-        _ if figures.input_ended => format!("{}/{}", count(ended), count(figures.read - figures.restored.total())),
-        Some(estimate) => format!("{} ({:.0}%)", count(ended), estimate.share * 100.0),
-        None => count(ended),
-    };
-    text.push_str(&format!("  {}", rate(per_second)));
-    if let Some(left) = estimate.and_then(|estimate| estimate.left) {
-        text.push_str(&format!("  ETA {}", whole_seconds(left.as_secs_f64())));
+    let some = |number: u64, words: &str| (number > 0).then(|| format!("{} {words}", count(number)));
+    Words {
+        done: match estimate {
+            _ if figures.input_ended => format!("{}/{}", count(ended), count(figures.read - figures.restored.total())),
+            Some(estimate) => format!("{} ({:.0}%)", count(ended), estimate.share * 100.0),
+            None => count(ended),
+        },
+        rate: rate(per_second),
+        left: time_left(estimate).map(|left| format!("ETA {left}")),
+        failed: some(figures.ended.failed(), "failed"),
+        restored: some(figures.restored.total(), "from the journal"),
+        message: message.to_owned(),
     }
-    if figures.ended.failed() > 0 {
-        text.push_str(&format!("  {} failed", count(figures.ended.failed())));
-    }
-    if figures.restored.total() > 0 {
-        text.push_str(&format!("  {} from the journal", count(figures.restored.total())));
-    }
-    text
 }
 
 /// `1,200 done, 10 failed, 900 from the journal, 30%, 120/s, about 23 s left`
 fn plain_line(figures: &Figures, now: Instant) -> String {
-    let mut text = format!("{} done", count(figures.ended.total()));
-    if figures.ended.failed() > 0 {
-        text.push_str(&format!(", {} failed", count(figures.ended.failed())));
-    }
-    if figures.restored.total() > 0 {
-        text.push_str(&format!(", {} from the journal", count(figures.restored.total())));
-    }
     let estimate = estimate(figures, now);
-    if let Some(estimate) = estimate {
-        text.push_str(&format!(", {:.0}%", estimate.share * 100.0));
+    let mut parts = vec![format!("{} done", count(figures.ended.total()))];
+    for (number, words) in [(figures.ended.failed(), "failed"), (figures.restored.total(), "from the journal")] {
+        if number > 0 {
+            parts.push(format!("{} {words}", count(number)));
+        }
     }
-    text.push_str(&format!(", {}", rate(usual_rate(figures, now))));
-    if let Some(left) = estimate.and_then(|estimate| estimate.left) {
-        text.push_str(&format!(", about {} left", whole_seconds(left.as_secs_f64())));
-    }
-    text
+    parts.extend(estimate.map(|estimate| format!("{:.0}%", estimate.share * 100.0)));
+    parts.push(rate(rate_so_far(figures, now)));
+    parts.extend(time_left(estimate).map(|left| format!("about {left} left")));
+    parts.join(", ")
+}
+
+fn time_left(estimate: Option<Estimate>) -> Option<String> {
+    Some(whole_seconds(estimate?.left?.as_secs_f64()))
 }
 
 #[cfg(test)]
@@ -211,6 +201,10 @@ mod tests {
         counters.snapshot()
     }
 
+    fn line(figures: &Figures, per_second: f64, now: Instant) -> String {
+        bar::line(&words(figures, estimate(figures, now), per_second, ""), None, 100)
+    }
+
     #[test]
     fn a_plain_line_says_what_is_known() {
         let now = Instant::now();
@@ -227,15 +221,49 @@ mod tests {
         let mut some = figures(1000, 50, 0, now);
         (some.restored, some.input_ended) = (ByStatus::of(&outcomes(Status::Ok, 900)), true);
         assert_eq!(plain_line(&some, now), "50 done, 900 from the journal, 50%, 5.0/s, about 10 s left");
-        assert_eq!(progress_text(&some, estimate(&some, now), 5.0), "50/100  5.0/s  ETA 10 s  900 from the journal");
+        assert_eq!(line(&some, 5.0, now), "50/100  5.0/s  ETA 10 s  900 from the journal");
+    }
+
+    #[test]
+    fn there_is_a_bar_where_one_can_be_drawn_and_lines_elsewhere() {
+        let check = |wanted, can_erase, is_ci, shows_records, expected| {
+            let now = Instant::now();
+            let shown = Shown::at(Place { can_erase, is_ci, shows_records }, wanted, now);
+            let seconds = shown.next().map(|next| (next - now).as_secs());
+            let got = if matches!(shown, Shown::Bar(..)) { "bar".to_owned() } else { format!("{seconds:?}") };
+            assert_eq!(got, expected, "{wanted:?}, {can_erase}, {is_ci}, {shows_records}");
+        };
+        check(Progress::Bar, true, true, true, "bar");
+        check(Progress::Bar, false, false, false, "Some(10)");
+        check(Progress::Plain, true, false, false, "Some(10)");
+        check(Progress::Off, true, false, false, "None");
+        check(Progress::Auto, true, false, false, "bar");
+        check(Progress::Auto, true, false, true, "None");
+        check(Progress::Auto, true, true, false, "Some(10)");
+        check(Progress::Auto, false, false, true, "Some(60)");
     }
 
     #[test]
     fn the_total_is_known_once_the_input_has_ended() {
         let now = Instant::now();
         let mut some = figures(2000, 500, 0, now);
-        assert_eq!(progress_text(&some, estimate(&some, now), 50.0), "500  50/s");
+        assert_eq!(line(&some, 50.0, now), "500  50/s");
         some.input_ended = true;
-        assert_eq!(progress_text(&some, estimate(&some, now), 50.0), "500/2,000  50/s  ETA 30 s");
+        assert_eq!(line(&some, 50.0, now), "500/2,000  50/s  ETA 30 s");
+    }
+
+    /// What is asked for every so often is due in time, however often something else comes in between.
+    #[test]
+    fn a_flood_of_notes_puts_nothing_off() {
+        let start = Instant::now();
+        let counters = Counters::default();
+        let bar = Shown::Bar(Schedule::new(start + FIRST_DRAWN, BAR), RecentRate::default());
+        let lines = Shown::Lines(Schedule::new(start + LINES_CI, LINES_CI));
+        for (mut shown, expected) in [(bar, 600), (lines, 6)] {
+            // A note comes each 7 ms, for a minute.
+            let moments = (0..60_000 / 7).map(|number| start + Duration::from_millis(7 * number));
+            let drawn = moments.filter(|&now| shown.tick(&counters, "", now) != Due::Nothing).count();
+            assert!((expected * 9 / 10..=expected).contains(&drawn), "{drawn}, expected about {expected}");
+        }
     }
 }

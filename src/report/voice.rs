@@ -9,9 +9,9 @@ use bytes::Bytes;
 use super::counters::Counters;
 use super::log;
 use super::notes::{Dropped, Note, Notes};
-use super::progress::Shown;
+use super::progress::{Due, Shown};
+use super::screen::Screen;
 use super::settings::Verbosity;
-use super::stderr::Stderr;
 use crate::text::destination::Destination;
 use crate::text::people::{counted, escape};
 use crate::words::error::reason;
@@ -28,7 +28,7 @@ pub struct Voice {
 /// The state of the thread.
 struct Speaking {
     voice: Voice,
-    stderr: Stderr,
+    screen: Screen,
     /// What is written next.
     text: String,
     /// How many errors are in `text`.
@@ -43,8 +43,8 @@ const GATHERED: usize = 16 * 1024;
 impl Voice {
     /// Speaks until the last word: the body of the reporter's thread.
     pub fn run(self) {
-        let (stderr, text, message) = (Stderr::default(), String::new(), String::new());
-        Speaking { voice: self, stderr, text, errors: 0, message }.run();
+        let (screen, text, message) = (Screen::default(), String::new(), String::new());
+        Speaking { voice: self, screen, text, errors: 0, message }.run();
     }
 }
 
@@ -58,9 +58,10 @@ impl Drop for Speaking {
 impl Speaking {
     fn run(&mut self) {
         loop {
-            let taken = self.voice.notes.take(Some(self.voice.shown.next(Instant::now())));
+            let taken = self.voice.notes.take(self.voice.shown.next());
             if taken.last.is_some() {
-                self.voice.shown.end();
+                self.voice.shown = Shown::Nothing;
+                self.screen.clear();
             }
             if let Some((job, data)) = taken.progress {
                 self.show_progress(job, &data);
@@ -69,6 +70,7 @@ impl Speaking {
                 self.add(note);
                 if self.text.len() >= GATHERED {
                     self.write();
+                    self.tick();
                 }
             }
             self.add_dropped(taken.dropped);
@@ -78,9 +80,17 @@ impl Speaking {
             if is_over {
                 return;
             }
-            let figures = self.voice.counters.snapshot();
-            if let Some(line) = self.voice.shown.tick(&figures, &self.message, Instant::now()) {
-                self.text.push_str(&format!("forkpool: {line}\n"));
+            self.tick();
+        }
+    }
+
+    /// Shows how far the run is, if that is due.
+    fn tick(&mut self) {
+        match self.voice.shown.tick(&self.voice.counters, &self.message, Instant::now()) {
+            Due::Nothing => {}
+            Due::Bar(bar) => self.screen.draw(bar, || self.voice.notes.moved()),
+            Due::Line(line) => {
+                self.add_line(&format!("forkpool: {line}"));
                 self.write();
             }
         }
@@ -104,8 +114,8 @@ impl Speaking {
     }
 
     fn show_progress(&mut self, job: u64, data: &Bytes) {
-        /// What fits beside the bar.
-        const SHOWN: usize = 40;
+        /// More than fits beside the bar.
+        const SHOWN: usize = 200;
         let text = String::from_utf8_lossy(data);
         self.message = format!("job {job}: {}", escape(&text).chars().take(SHOWN).collect::<String>());
     }
@@ -139,8 +149,7 @@ impl Speaking {
         if self.text.is_empty() {
             return;
         }
-        let (stderr, notes) = (&mut self.stderr, &self.voice.notes);
-        self.voice.shown.aside(|| stderr.write(self.text.as_bytes(), || notes.moved()));
+        self.screen.write(&self.text, || self.voice.notes.moved());
         self.text.clear();
         self.voice.notes.wrote_errors(std::mem::take(&mut self.errors));
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use libc::SIGTERM;
 use serde_json::json;
 
-use super::support::{HANG, Run, chaotic, kill, lines, wait_for};
+use super::support::{HANG, Run, chaotic, installed, kill, lines, shell, wait_for};
 
 // ---- Errors that stand nowhere else ----
 
@@ -112,4 +112,42 @@ fn what_is_dropped_of_a_log_is_counted_in_lines() {
     assert!(dropped > 0, "{}", said.len());
     assert!(said.lines().last().is_some_and(|line| line.contains("1 job in ")), "the summary comes last");
     assert_eq!(shown + dropped, FLOODS * LINES_OF_A_FLOOD, "each line is shown or counted");
+}
+
+// ---- A terminal ----
+
+/// Runs `forkpool OPTIONS` with a worker in sh that runs `script` for each line `$x` of its input, on a terminal of so
+/// many columns, and returns what came onto the terminal.
+fn on_a_terminal(columns: u32, options: &str, script: &str, jobs: u32) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("worker"), format!("while read -r x; do {script}; echo \"$x\"; done\n")).unwrap();
+    let command =
+        format!("stty cols {columns}; seq {jobs} | forkpool --protocol lines -o out {options} -- sh worker; exit $?\n");
+    std::fs::write(folder.path().join("command"), command).unwrap();
+    let terminal = shell("script -qec 'sh command' /dev/null", folder.path()).env("TERM", "xterm");
+    terminal.end().check_status(0).text()
+}
+
+#[test]
+fn the_bar_is_drawn_while_workers_log_all_the_time() {
+    if !installed("script") {
+        return;
+    }
+    // 50 lines a second, for longer than a second.
+    let log = "for n in $(seq 60); do echo \"line $n\" >&2; sleep 0.02; done";
+    let shown = on_a_terminal(100, "-j 1", log, 1);
+    assert!(shown.matches("0/1").count() >= 5, "{shown:?}");
+    assert_eq!(shown.matches("w0: line").count(), 60, "{shown:?}");
+}
+
+#[test]
+fn a_narrow_terminal_shows_the_time_and_the_failures_on_one_line() {
+    if !installed("script") {
+        return;
+    }
+    let shown = on_a_terminal(40, "-j 1", "sleep 0.03", 40);
+    let bars: Vec<&str> = shown.split(['\r', '\n']).filter(|line| line.contains("/40")).collect();
+    assert!(bars.iter().any(|bar| bar.contains("ETA")), "{shown:?}");
+    let is_short = |bar: &&str| bar.replace("\x1b[J", "").len() < 40;
+    assert!(bars.iter().all(is_short), "{bars:?}");
 }

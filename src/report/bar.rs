@@ -1,0 +1,124 @@
+//! The line of the bar, made to fit the terminal.
+//!
+//! What does not fit is given up in this order: the message of a worker, the bar's own columns, how much came from the
+//! journal, the rate. How much is done, how long the rest takes and how many jobs failed are what people look for.
+
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+
+/// What the line says.
+#[derive(Debug, Clone, Default)]
+pub struct Words {
+    /// `500/2,000`, `500 (25%)` or `500`.
+    pub done: String,
+    pub rate: String,
+    pub left: Option<String>,
+    pub failed: Option<String>,
+    pub restored: Option<String>,
+    /// What a worker says of its job; empty if none has said anything.
+    pub message: String,
+}
+
+/// The bar between its brackets: a twentieth is as much as anybody sees move.
+const BAR: usize = 20;
+/// A shorter bar says nothing.
+const SHORTEST_BAR: usize = 5;
+/// Of a message at least the job's number and a few letters are to be seen.
+const SHORTEST_MESSAGE: usize = 12;
+/// Between the parts of the line.
+const GAP: &str = "  ";
+
+/// The line for a terminal of so many columns. `share` is how much is done, in 0..=1, if it is known.
+pub fn line(words: &Words, share: Option<f64>, columns: usize) -> String {
+    // Many terminals break a line that fills the last column.
+    let room = columns.saturating_sub(1);
+    let text = cut(&text(words, room), room);
+    let mut rest = room - text.width();
+    let mut line = String::new();
+    if let Some(share) = share {
+        // The brackets and a blank.
+        let size = BAR.min(rest.saturating_sub(3));
+        if size >= SHORTEST_BAR {
+            line.push_str(&format!("[{}] ", bar(share, size)));
+            rest -= size + 3;
+        }
+    }
+    line.push_str(&text);
+    if !words.message.is_empty() && rest >= GAP.len() + SHORTEST_MESSAGE {
+        line.push_str(GAP);
+        line.push_str(&cut(&words.message, rest - GAP.len()));
+    }
+    line
+}
+
+/// As many of the parts as fit, most important ones first to stay.
+fn text(words: &Words, room: usize) -> String {
+    let (done, rate) = (Some(words.done.as_str()), Some(words.rate.as_str()));
+    let (left, failed, restored) = (words.left.as_deref(), words.failed.as_deref(), words.restored.as_deref());
+    let choices =
+        [[done, rate, left, failed, restored], [done, rate, left, failed, None], [done, None, left, failed, None]];
+    let texts = choices.map(|parts| parts.into_iter().flatten().collect::<Vec<_>>().join(GAP));
+    let [all, fewer, fewest] = texts;
+    [all, fewer].into_iter().find(|text| text.width() <= room).unwrap_or(fewest)
+}
+
+fn bar(share: f64, size: usize) -> String {
+    let filled = ((share * size as f64) as usize).min(size);
+    let head = if filled < size { ">" } else { "" };
+    format!("{:size$}", "=".repeat(filled) + head)
+}
+
+/// The beginning of a text that fits into so many columns.
+fn cut(text: &str, columns: usize) -> String {
+    let mut used = 0;
+    let fits = |c: &char| {
+        used += c.width().unwrap_or(0);
+        used <= columns
+    };
+    text.chars().take_while(fits).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words() -> Words {
+        Words {
+            done: "12,345 (62%)".to_owned(),
+            rate: "1,234/s".to_owned(),
+            left: Some("ETA 3 min 5 s".to_owned()),
+            failed: Some("12 failed".to_owned()),
+            restored: Some("900 from the journal".to_owned()),
+            message: "job 7: loading".to_owned(),
+        }
+    }
+
+    #[track_caller]
+    fn check(columns: usize, expected: &str) {
+        assert_eq!(line(&words(), Some(0.62), columns), expected);
+        assert!(expected.width() < columns);
+    }
+
+    #[test]
+    fn a_narrow_terminal_loses_the_bar_before_the_time_and_the_failures() {
+        let long = "12,345 (62%)  1,234/s  ETA 3 min 5 s  12 failed  900 from the journal";
+        check(120, &format!("[============>       ] {long}  job 7: loading"));
+        check(100, &format!("[============>       ] {long}"));
+        check(80, &format!("[====>  ] {long}"));
+        check(72, long);
+        check(60, "[=====>   ] 12,345 (62%)  1,234/s  ETA 3 min 5 s  12 failed");
+        check(40, "12,345 (62%)  ETA 3 min 5 s  12 failed");
+        check(20, "12,345 (62%)  ETA 3");
+    }
+
+    #[test]
+    fn a_wide_letter_takes_two_columns() {
+        let words = Words { done: "1".to_owned(), message: "job 1: 猫猫猫猫".to_owned(), ..Words::default() };
+        assert_eq!(line(&words, None, 19), "1    job 1: 猫猫猫");
+        assert_eq!(line(&words, None, 1), "");
+    }
+
+    #[test]
+    fn the_bar_is_full_only_at_the_end() {
+        assert_eq!([0.0, 0.5, 0.99, 1.0].map(|share| bar(share, 5)), [">    ", "==>  ", "====>", "====="]);
+    }
+}
