@@ -31,6 +31,7 @@ use crate::report::settings::{ReportSettings, Verbosity};
 use crate::text::destination::Destination;
 use crate::text::people::escape;
 use counters::Counters;
+use log::Colours;
 use notes::{Note, Notes};
 use progress::Shown;
 use stderr::Stderr;
@@ -63,7 +64,8 @@ impl Reporter {
         let settings = settings.clone();
         let body = move || {
             let shown = Shown::new(&settings, Instant::now());
-            Voice { notes, counters, shown, progress_file, verbosity }.run();
+            let colours = if terminal::has_colours() { Colours::Shown } else { Colours::Removed };
+            Voice { notes, counters, shown, colours, progress_file, verbosity }.run();
         };
         std::thread::Builder::new().name("reporter".to_owned()).spawn(body)?;
         Ok(reporter)

@@ -7,7 +7,7 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use super::counters::Counters;
-use super::log;
+use super::log::{self, Colours};
 use super::notes::{Dropped, Note, Notes};
 use super::progress::{Due, Shown};
 use super::screen::Screen;
@@ -21,6 +21,7 @@ pub struct Voice {
     pub notes: Arc<Notes>,
     pub counters: Arc<Counters>,
     pub shown: Shown,
+    pub colours: Colours,
     pub progress_file: Option<Arc<Destination>>,
     pub verbosity: Verbosity,
 }
@@ -98,7 +99,7 @@ impl Speaking {
 
     fn add(&mut self, note: Note) {
         match note {
-            Note::Log { slot, lines } => log::show(slot, &lines, &mut self.text),
+            Note::Log { slot, lines } => log::show(slot, &lines, self.voice.colours, &mut self.text),
             Note::Progress { job, data } => self.add_to_file(job, &data),
             Note::Notice(words) => self.add_line(&words),
             Note::Error(words) => {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use libc::SIGTERM;
 use serde_json::json;
 
-use super::support::{HANG, Run, chaotic, installed, kill, lines, shell, wait_for};
+use super::support::{HANG, Run, chaotic, forkpool, installed, kill, lines, shell, wait_for};
 
 // ---- Errors that stand nowhere else ----
 
@@ -116,13 +116,13 @@ fn what_is_dropped_of_a_log_is_counted_in_lines() {
 
 // ---- A terminal ----
 
-/// Runs `forkpool OPTIONS` with a worker in sh that runs `script` for each line `$x` of its input, on a terminal of so
-/// many columns, and returns what came onto the terminal.
-fn on_a_terminal(columns: u32, options: &str, script: &str, jobs: u32) -> String {
+/// Runs `forkpool`, the beginning of a command, on a terminal of so many columns, and returns what came onto the
+/// terminal. Its worker is in sh and runs `script` for each line `$x` of its input.
+fn on_a_terminal(columns: u32, forkpool: &str, script: &str, jobs: u32) -> String {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("worker"), format!("while read -r x; do {script}; echo \"$x\"; done\n")).unwrap();
     let command =
-        format!("stty cols {columns}; seq {jobs} | forkpool --protocol lines -o out {options} -- sh worker; exit $?\n");
+        format!("stty cols {columns}; seq {jobs} | {forkpool} -j 1 --protocol lines -o out -- sh worker; exit $?\n");
     std::fs::write(folder.path().join("command"), command).unwrap();
     let terminal = shell("script -qec 'sh command' /dev/null", folder.path()).env("TERM", "xterm");
     terminal.end().check_status(0).text()
@@ -135,7 +135,7 @@ fn the_bar_is_drawn_while_workers_log_all_the_time() {
     }
     // 50 lines a second, for longer than a second.
     let log = "for n in $(seq 60); do echo \"line $n\" >&2; sleep 0.02; done";
-    let shown = on_a_terminal(100, "-j 1", log, 1);
+    let shown = on_a_terminal(100, "forkpool", log, 1);
     assert!(shown.matches("0/1").count() >= 5, "{shown:?}");
     assert_eq!(shown.matches("w0: line").count(), 60, "{shown:?}");
 }
@@ -145,9 +145,30 @@ fn a_narrow_terminal_shows_the_time_and_the_failures_on_one_line() {
     if !installed("script") {
         return;
     }
-    let shown = on_a_terminal(40, "-j 1", "sleep 0.03", 40);
+    let shown = on_a_terminal(40, "forkpool", "sleep 0.03", 40);
     let bars: Vec<&str> = shown.split(['\r', '\n']).filter(|line| line.contains("/40")).collect();
     assert!(bars.iter().any(|bar| bar.contains("ETA")), "{shown:?}");
     let is_short = |bar: &&str| bar.replace("\x1b[J", "").len() < 40;
     assert!(bars.iter().all(is_short), "{bars:?}");
+}
+
+const RED: &str = "printf \"\\033[31mred\\033[0m \\033[2J\\n\" >&2";
+
+#[test]
+fn a_terminal_shows_the_colours_of_a_log_and_nothing_else_a_worker_could_do_to_it() {
+    if !installed("script") {
+        return;
+    }
+    let shown = on_a_terminal(80, "forkpool", RED, 1);
+    assert!(shown.contains("w0: \x1b[31mred\x1b[0m \\x1b[2J"), "{shown:?}");
+    let shown = on_a_terminal(80, "NO_COLOR=1 forkpool", RED, 1);
+    assert!(shown.contains("w0: red \\x1b[2J"), "{shown:?}");
+}
+
+#[test]
+fn a_log_in_a_file_has_no_colours_and_only_the_end_of_a_bar() {
+    let worker = format!("{RED}; printf \"\\r 50%%\\r100%%\\n\" >&2; cat");
+    let ended =
+        forkpool(["-j", "1", "--protocol", "lines", "--", "sh", "-c", &worker]).stdin("1\n").end().check_status(0);
+    assert!(ended.stderr.starts_with("w0: red \\x1b[2J\nw0: 100%\n"), "{:?}", ended.stderr);
 }
