@@ -249,10 +249,12 @@ fn watch_stdout(cancel: &Arc<Cancel>) {
     let watch = move || {
         let stdout = std::io::stdout();
         loop {
-            // No events are asked for: only an error or a hang-up ends the wait.
+            // No events are asked for: only an error or a hang-up ends the wait. A pipe that nobody reads is an
+            // error, a socket whose far end is closed a hang-up (Node gives its children sockets). A far end that has
+            // only said that it will write no more is neither, and may still read.
             let mut fds = [PollFd::new(&stdout, PollFlags::empty())];
             match rustix::event::poll(&mut fds, None) {
-                Ok(_) if fds[0].revents().contains(PollFlags::ERR) => break,
+                Ok(_) if fds[0].revents().intersects(PollFlags::ERR | PollFlags::HUP) => break,
                 Ok(_) => return,
                 Err(rustix::io::Errno::INTR) => {}
                 Err(_) => return,

@@ -1,12 +1,19 @@
 //! What is said on stderr: nothing that matters is lost there, and a terminal shows what a terminal can.
 
+use std::fs;
 use std::io::Read;
+use std::net::Shutdown;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::time::Duration;
 
 use libc::SIGTERM;
 use serde_json::json;
 
-use super::support::{HANG, Run, chaotic, forkpool, installed, kill, lines, shell, wait_for};
+use crate::support::{
+    HANG, Run, Running, chaotic, forkpool, installed, kill, lines, records, shell, wait_for, wait_until_there,
+};
 
 // ---- Errors that stand nowhere else ----
 
@@ -52,7 +59,7 @@ fn a_stderr_that_does_not_block_loses_nothing() {
     run.command().stderr(writer);
     let running = run.start();
     let mut said = String::new();
-    std::fs::File::from(reader).read_to_string(&mut said).unwrap();
+    fs::File::from(reader).read_to_string(&mut said).unwrap();
     running.end().check_status(1);
     assert_eq!(count(&said, "invalid JSON"), ERRORS);
 }
@@ -120,10 +127,10 @@ fn what_is_dropped_of_a_log_is_counted_in_lines() {
 /// terminal. Its worker is in sh and runs `script` for each line `$x` of its input.
 fn on_a_terminal(columns: u32, forkpool: &str, script: &str, jobs: u32) -> String {
     let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("worker"), format!("while read -r x; do {script}; echo \"$x\"; done\n")).unwrap();
+    fs::write(folder.path().join("worker"), format!("while read -r x; do {script}; echo \"$x\"; done\n")).unwrap();
     let command =
         format!("stty cols {columns}; seq {jobs} | {forkpool} -j 1 --protocol lines -o out -- sh worker; exit $?\n");
-    std::fs::write(folder.path().join("command"), command).unwrap();
+    fs::write(folder.path().join("command"), command).unwrap();
     let terminal = shell("script -qec 'sh command' /dev/null", folder.path()).env("TERM", "xterm");
     terminal.end().check_status(0).text()
 }
@@ -171,4 +178,39 @@ fn a_log_in_a_file_has_no_colours_and_only_the_end_of_a_bar() {
     let ended =
         forkpool(["-j", "1", "--protocol", "lines", "--", "sh", "-c", &worker]).stdin("1\n").end().check_status(0);
     assert!(ended.stderr.starts_with("w0: red \\x1b[2J\nw0: 100%\n"), "{:?}", ended.stderr);
+}
+
+// ---- A stdout that is a socket ----
+
+/// Starts a run whose stdout is a socket, as under Node, and whose job waits for the file `wait`. Returns our end of the
+/// socket.
+fn start_on_a_socket(folder: &Path) -> (Running, UnixStream) {
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    let there = folder.join("there");
+    let job = json!({"do": ["touch", "wait", "answer"], "touch": there, "wait": folder.join("wait")});
+    let mut run = chaotic("-j 1 --grace 1h -- --ready").stdin(lines(&[job]));
+    run.command().stdout(OwnedFd::from(theirs));
+    let running = run.start();
+    wait_until_there(&there);
+    (running, ours)
+}
+
+#[test]
+fn a_reader_that_leaves_a_socket_ends_the_run_while_a_job_hangs() {
+    let folder = tempfile::tempdir().unwrap();
+    let (running, ours) = start_on_a_socket(folder.path());
+    drop(ours);
+    running.end().check_status(141);
+}
+
+#[test]
+fn a_reader_that_will_write_no_more_is_still_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let (running, mut ours) = start_on_a_socket(folder.path());
+    ours.shutdown(Shutdown::Write).unwrap();
+    fs::write(folder.path().join("wait"), "").unwrap();
+    let mut output = Vec::new();
+    ours.read_to_end(&mut output).unwrap();
+    running.end().check_status(0);
+    assert_eq!(records(&output)[0]["status"], "ok");
 }
