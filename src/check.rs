@@ -32,10 +32,13 @@ use crate::words::outcome::error_words;
 /// Somebody is watching: a worker that has said nothing for so long is told to end, to see what it has to say
 /// then. One that loads longer should say when it is ready.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// What follows an answer at once belongs to it.
+/// A line that comes so soon after an answer is one answer too many, not a sign of life.
 const SURPLUS: Duration = Duration::from_millis(100);
-/// More than any pipe holds, and more than a line buffer of fixed size.
+/// So many bytes of a job fit neither into a pipe nor into a line buffer of fixed size, where a worker has one.
 const LARGE: usize = 1 << 20;
+/// Reads in a row before the process and its other pipes are looked at again, so that a worker that floods its output
+/// does not keep us from them.
+const READS: usize = 8;
 /// The job when no input is given.
 const USUAL: &str = r#"{"name":"Tom"}"#;
 /// Quotes, a backslash, a line break, letters outside of ASCII and of the first plane, a number that no double
@@ -93,6 +96,8 @@ struct Worker {
     input: Vec<u8>,
     output: LineQueue,
     lines: VecDeque<Bytes>,
+    /// A longer line is no reply (`--max-reply-bytes`).
+    max_line: usize,
     output_ended: bool,
     exited: Option<How>,
 }
@@ -100,6 +105,8 @@ struct Worker {
 /// What came first.
 enum Heard {
     Line(Bytes),
+    /// A line that is longer than any reply may be, or its beginning.
+    TooLong(Bytes),
     /// The worker has ended, or closed its output.
     End,
     Nothing,
@@ -117,7 +124,7 @@ impl Check<'_> {
         let empty = if lines { "\"\"" } else { "null" };
         self.start()?;
         self.told("a job", |check| check.answers(std::slice::from_ref(usual)))?;
-        // A worker that cannot do that would only fail the others for the same reason.
+        // A worker that cannot run an ordinary job would fail the other trials for the same reason.
         if self.failed == 0 {
             self.told("odd text", |check| check.answers(&[Bytes::from_static(odd.as_bytes())]))?;
             self.told(if lines { "an empty line" } else { "an odd job (null)" }, |check| {
@@ -162,7 +169,7 @@ impl Check<'_> {
         }
     }
 
-    /// Sees that there is a worker; a supplied one has loaded its handler then.
+    /// Starts a worker if there is none. One that forkpool supplies has loaded its handler when this returns.
     fn start(&mut self) -> Result<()> {
         if self.worker.is_some() {
             return Ok(());
@@ -177,6 +184,7 @@ impl Check<'_> {
             input: Vec::new(),
             output: LineQueue::default(),
             lines: VecDeque::new(),
+            max_line: pool.max_reply_bytes,
             output_ended: false,
             exited: None,
         };
@@ -188,6 +196,7 @@ impl Check<'_> {
         match self.hear(Instant::now() + pool.start_timeout) {
             Heard::Nothing => failed("was not ready within --start-timeout"),
             Heard::End => failed(&self.how_it_ended()),
+            Heard::TooLong(line) => failed(&self.too_long(&line)),
             Heard::Line(line) => match pool.protocol.decode(&line).map(|reply| reply.body) {
                 Ok(Body::Ready) => Ok(()),
                 Ok(Body::Fatal(error)) => Err(fatal_error(&error)),
@@ -196,7 +205,7 @@ impl Check<'_> {
         }
     }
 
-    /// Gives it these jobs in one piece and waits for an answer to each, and nothing else.
+    /// Gives the worker these jobs in one piece and waits for an answer to each, and nothing else.
     fn answers(&mut self, jobs: &[Bytes]) -> Trial {
         let protocol = self.settings.pool.protocol;
         let first = self.next;
@@ -212,6 +221,7 @@ impl Check<'_> {
         while !open.is_empty() {
             let line = match self.hear(Instant::now() + PATIENCE) {
                 Heard::Line(line) => line,
+                Heard::TooLong(line) => return Err(self.too_long(&line)),
                 Heard::End => return Err(format!("{} instead of answering", self.how_it_ended())),
                 Heard::Nothing => return Err(self.why_silent(jobs.len() - open.len())),
             };
@@ -238,6 +248,7 @@ impl Check<'_> {
             Heard::Line(line) if !matches!(protocol.decode(&line), Ok(reply) if !is_final(&reply.body)) => {
                 return Err(format!("it writes more than one line for each job: {}", shown(&line)));
             }
+            Heard::TooLong(line) => return Err(self.too_long(&line)),
             Heard::End => return Err(format!("it answers, and then {}", self.how_it_ended())),
             Heard::Line(_) | Heard::Nothing => {}
         }
@@ -247,7 +258,8 @@ impl Check<'_> {
         Ok(if jobs.len() == 1 { words } else { "answered in order".to_owned() })
     }
 
-    /// It has not answered: perhaps it does once its input is closed.
+    /// Why the worker has not answered all its jobs. Its input is closed for it: one that answers then held its output
+    /// back in a buffer.
     fn why_silent(&mut self, answered: usize) -> String {
         let waited = humantime::format_duration(PATIENCE);
         let worker = self.worker.as_mut().expect("a trial has a worker");
@@ -268,7 +280,7 @@ impl Check<'_> {
         )
     }
 
-    /// Closes its input; it is to finish and exit with status 0.
+    /// Closes the worker's input: it is to finish and exit with status 0.
     fn ends(&mut self) -> Trial {
         let worker = self.worker.as_mut().expect("a trial has a worker");
         worker.process.close_input();
@@ -278,6 +290,7 @@ impl Check<'_> {
         while self.worker.as_ref().is_some_and(|worker| worker.exited.is_none()) {
             match self.hear_or_exit(end) {
                 Heard::Line(line) => return Err(format!("it writes a line that nobody asked for: {}", shown(&line))),
+                Heard::TooLong(line) => return Err(self.too_long(&line)),
                 Heard::Nothing if Instant::now() >= end => {
                     let grace = humantime::format_duration(grace);
                     return Err(format!("it goes on; forkpool would wait for --grace ({grace}) and then kill it"));
@@ -292,6 +305,11 @@ impl Check<'_> {
         }
     }
 
+    fn too_long(&self, line: &[u8]) -> String {
+        let most = self.settings.pool.max_reply_bytes;
+        format!("it writes a line that is longer than --max-reply-bytes ({most} bytes): {}", shown(line))
+    }
+
     fn how_it_ended(&self) -> String {
         match self.worker.as_ref().and_then(|worker| worker.exited) {
             Some(how) => format!("it {}", how),
@@ -302,7 +320,7 @@ impl Check<'_> {
     fn hear(&mut self, until: Instant) -> Heard {
         loop {
             match self.hear_or_exit(until) {
-                // What it wrote before it ended is still in the pipe.
+                // What the worker wrote before it ended is still in the pipe.
                 Heard::End if self.worker.as_ref().is_some_and(|worker| !worker.output_ended) => {}
                 heard => return heard,
             }
@@ -314,7 +332,13 @@ impl Check<'_> {
         let worker = self.worker.as_mut().expect("a trial has a worker");
         loop {
             if let Some(line) = worker.lines.pop_front() {
-                return Heard::Line(line);
+                return if line.len() > worker.max_line { Heard::TooLong(line) } else { Heard::Line(line) };
+            }
+            if worker.output.partial() > worker.max_line {
+                /// More than is shown of it.
+                const BEGINNING: usize = 1024;
+                let line = worker.output.partial_bytes();
+                return Heard::TooLong(Bytes::copy_from_slice(&line[..line.len().min(BEGINNING)]));
             }
             if worker.output_ended && worker.exited.is_some() {
                 return Heard::End;
@@ -362,7 +386,8 @@ impl Worker {
         if self.exited.is_none() {
             self.exited = self.process.poll_exit();
         }
-        while let Some(output) = &self.process.output {
+        for _ in 0..READS {
+            let Some(output) = &self.process.output else { break };
             match rustix::io::read(output, rustix::buffer::spare_capacity(self.output.buffer())) {
                 Ok(0) => {
                     self.process.output = None;
@@ -400,10 +425,11 @@ fn said(error: &[u8]) -> String {
     format!("an error: {}", shown(error_words(error).as_bytes()))
 }
 
-/// The beginning of what it wrote.
+/// Letters of what a worker wrote that are shown: as many as fit on a line of a terminal beside the rest.
+const SHOWN: usize = 60;
+
+/// The beginning of what the worker wrote.
 fn shown(bytes: &[u8]) -> String {
-    /// What fits on a line of a terminal beside the rest.
-    const SHOWN: usize = 60;
     let text = String::from_utf8_lossy(bytes);
     let start: String = text.chars().take(SHOWN).collect();
     if start.len() < text.len() { format!("{start}…") } else { start }

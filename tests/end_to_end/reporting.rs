@@ -214,3 +214,28 @@ fn a_reader_that_will_write_no_more_is_still_there() {
     running.end().check_status(0);
     assert_eq!(records(&output)[0]["status"], "ok");
 }
+
+// ---- A worker that floods its output, and --check ----
+
+#[track_caller]
+fn check_fails(options: &[&str], worker: &str, words: &str) {
+    let command = ["--", "sh", "-c", worker];
+    let check = ["--check", "--grace", "1s"].iter().chain(options).chain(&command);
+    let ended = forkpool(check).end().check_status(1);
+    assert!(ended.text().contains(words), "{}", ended.text());
+}
+
+#[test]
+fn a_line_that_never_ends_is_told_and_takes_no_memory() {
+    let limit = ["--max-reply-bytes", "1000000"];
+    let words = "FAILED  a job: it writes a line that is longer than --max-reply-bytes (1000000 bytes): xxx";
+    check_fails(&limit, "head -c 100000000 /dev/zero | tr '\\0' x; sleep 600", words);
+    check_fails(&limit, "yes x | tr -d '\\n'", words);
+    // Whole, but longer than a reply may be.
+    check_fails(&limit, "head -c 1000001 /dev/zero | tr '\\0' x; echo; sleep 600", words);
+}
+
+#[test]
+fn lines_that_never_end_are_told() {
+    check_fails(&[], "yes", "FAILED  a job: it prints what is no reply: y");
+}
