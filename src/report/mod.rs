@@ -132,3 +132,24 @@ pub fn say(text: &str) {
 fn line(words: &str) -> String {
     format!("forkpool: {}", escape(words))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a reporter has to say of an error, a notice, a hint and a verbose remark.
+    fn said(verbosity: Verbosity) -> usize {
+        let reporter = Reporter { notes: Arc::default(), verbosity, has_progress_file: false };
+        reporter.error("job 1 error: Error: sad");
+        reporter.notice("SIGINT: reading no more".to_owned());
+        reporter.hint("a worker has answered nothing for 5 s".to_owned());
+        reporter.verbose("worker w0 started".to_owned());
+        reporter.log(0, Bytes::from_static(b"hello\n"));
+        reporter.notes.take(None).notes.len()
+    }
+
+    #[test]
+    fn a_quiet_run_says_errors_only() {
+        assert_eq!([Verbosity::Quiet, Verbosity::Normal, Verbosity::Verbose].map(said), [1, 4, 5]);
+    }
+}
