@@ -17,11 +17,11 @@ use crate::pool::fatal_error;
 use crate::pool::process::{self, Process};
 use crate::protocol::{Body, Protocol};
 use crate::report::Reporter;
-use crate::report::counters::Counters;
 use crate::report::settings::{Progress, ReportSettings};
 use crate::source;
 use crate::stdout;
 use crate::sys;
+use crate::sys::clock::Clock;
 use crate::text::framing::LineQueue;
 use crate::text::people::escape;
 use crate::words::error::{Error, Result, reason};
@@ -32,7 +32,7 @@ use crate::words::outcome::error_words;
 /// Somebody is watching: a worker that has said nothing for so long is told to end, to see what it has to say
 /// then. One that loads longer should say when it is ready.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// A line that comes so soon after an answer is one answer too many, not a sign of life.
+/// For this long after an answer it is looked whether another one follows, which would be one too many.
 const SURPLUS: Duration = Duration::from_millis(100);
 /// So many bytes of a job fit neither into a pipe nor into a line buffer of fixed size, where a worker has one.
 const LARGE: usize = 1 << 20;
@@ -57,8 +57,9 @@ pub fn check(settings: &Settings) -> Result<Exit> {
         None => Bytes::from_static(USUAL.as_bytes()),
     };
     let quiet = ReportSettings { progress: Progress::Off, progress_file: None, ..settings.report.clone() };
-    let reporter = Reporter::start(&quiet, Arc::new(Counters::default()), None)
-        .map_err(|error| Error::pool(format!("cannot start a thread: {}", reason(&error))))?;
+    let no_thread = |error| Error::pool(format!("cannot start a thread: {}", reason(&error)));
+    let clock = Clock::start().map_err(no_thread)?;
+    let reporter = Reporter::start(&quiet, Arc::default(), clock, None).map_err(no_thread)?;
     let mut check = Check {
         settings,
         reporter: reporter.clone(),

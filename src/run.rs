@@ -105,7 +105,8 @@ impl Base {
 
     fn open(&self, journal: Option<Journal>, progress_file: Option<Arc<Destination>>) -> Result<Opened> {
         let settings = &self.settings;
-        let reporter = Reporter::start(&settings.report, Arc::clone(&self.counters), progress_file);
+        let clock = Clock::start().map_err(|error| no_thread(&error))?;
+        let reporter = Reporter::start(&settings.report, Arc::clone(&self.counters), clock.clone(), progress_file);
         let reporter = reporter.map_err(|error| no_thread(&error))?;
         let (recall, mut writer) = match journal {
             Some(Journal { recall, writer, .. }) => (Some(recall), Some(writer)),
@@ -117,7 +118,6 @@ impl Base {
         let (messages, received) = crossbeam_channel::unbounded();
         // Each piece is announced to the dispatcher, which takes it at once.
         let (jobs, fresh) = crossbeam_channel::bounded(1);
-        let clock = Clock::start().map_err(|error| no_thread(&error))?;
         let has_worked = recall.as_ref().is_some_and(Recall::has_answers);
         let pool = Pool::new(Arc::new(settings.pool.clone()), fresh, has_worked)?;
         let hooks = hooks(&pool.dispatch, &clock);

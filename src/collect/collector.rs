@@ -8,7 +8,6 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::Instant;
 
 use crossbeam_channel::{Receiver, TryRecvError};
 
@@ -186,7 +185,7 @@ impl Run {
     fn take(&mut self, outcomes: Vec<Outcome>, origin: Origin) {
         let (jobs, bytes) = (outcomes.len(), outcomes.iter().map(Outcome::size).sum());
         match origin {
-            Origin::ThisRun => self.collector.counters.ended(&outcomes, Instant::now()),
+            Origin::ThisRun => self.collector.counters.ended(&outcomes, self.collector.clock.now()),
             Origin::Journal => self.collector.counters.restored(&outcomes),
         }
         for outcome in outcomes {

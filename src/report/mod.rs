@@ -28,6 +28,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use crate::report::settings::{ReportSettings, Verbosity};
+use crate::sys::clock::Clock;
 use crate::text::destination::Destination;
 use crate::text::people::escape;
 use counters::Counters;
@@ -52,10 +53,11 @@ pub struct Reporter {
 const PATIENCE: Duration = Duration::from_secs(1);
 
 impl Reporter {
-    /// `progress_file` gets the workers' own progress messages.
+    /// `clock` is the one that the counters go by; `progress_file` gets the workers' own progress messages.
     pub fn start(
         settings: &ReportSettings,
         counters: Arc<Counters>,
+        clock: Clock,
         progress_file: Option<Arc<Destination>>,
     ) -> io::Result<Reporter> {
         let verbosity = settings.verbosity;
@@ -65,7 +67,7 @@ impl Reporter {
         let body = move || {
             let shown = Shown::new(&settings, Instant::now());
             let colours = if terminal::has_colours() { Colours::Shown } else { Colours::Removed };
-            Voice { notes, counters, shown, colours, progress_file, verbosity }.run();
+            Voice { notes, counters, clock, shown, colours, progress_file, verbosity }.run();
         };
         std::thread::Builder::new().name("reporter".to_owned()).spawn(body)?;
         Ok(reporter)

@@ -5,7 +5,7 @@ use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 use super::bar::{self, Words};
-use super::counters::{Counters, Figures};
+use super::counters::Figures;
 use super::estimate::{Estimate, estimate, rate as rate_so_far};
 use super::settings::{Progress, ReportSettings, Verbosity};
 use super::terminal;
@@ -18,9 +18,9 @@ pub enum Shown {
     Lines(Schedule),
 }
 
-/// What is due.
+/// What is to be shown.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Due {
+pub enum Text {
     Nothing,
     /// The bar, to be drawn in the place of the one before it.
     Bar(String),
@@ -83,24 +83,25 @@ impl Shown {
         }
     }
 
-    /// Says what is due. `message` is what a worker said last of its job.
-    pub fn tick(&mut self, counters: &Counters, message: &str, now: Instant) -> Due {
-        if self.next().is_none_or(|next| now < next) {
-            return Due::Nothing;
-        }
+    /// Whether something is due; it is due again later.
+    pub fn is_due(&mut self, now: Instant) -> bool {
         match self {
-            Shown::Nothing => Due::Nothing,
-            Shown::Bar(schedule, recent) => {
-                schedule.done(now);
-                let figures = counters.snapshot();
-                let estimate = estimate(&figures, now);
-                let words = words(&figures, estimate, recent.update(figures.ended.total(), now), message);
-                Due::Bar(bar::line(&words, estimate.map(|estimate| estimate.share), terminal::columns()))
+            Shown::Nothing => false,
+            Shown::Bar(schedule, _) | Shown::Lines(schedule) => schedule.is_due(now),
+        }
+    }
+
+    /// What is shown. `now` is the time on the run's clock, as in the figures, and `message` what a worker said last of
+    /// its job.
+    pub fn text(&mut self, figures: &Figures, message: &str, now: Instant) -> Text {
+        match self {
+            Shown::Nothing => Text::Nothing,
+            Shown::Bar(_, recent) => {
+                let estimate = estimate(figures, now);
+                let words = words(figures, estimate, recent.update(figures.ended.total(), now), message);
+                Text::Bar(bar::line(&words, estimate.map(|estimate| estimate.share), terminal::columns()))
             }
-            Shown::Lines(schedule) => {
-                schedule.done(now);
-                Due::Line(plain_line(&counters.snapshot(), now))
-            }
+            Shown::Lines(_) => Text::Line(plain_line(figures, now)),
         }
     }
 }
@@ -117,8 +118,13 @@ impl Schedule {
         Schedule { next, every }
     }
 
-    fn done(&mut self, now: Instant) {
-        self.next = now + self.every;
+    /// Whether it is due; then it is done, and due again later.
+    fn is_due(&mut self, now: Instant) -> bool {
+        let is_due = now >= self.next;
+        if is_due {
+            self.next = now + self.every;
+        }
+        is_due
     }
 }
 
@@ -256,13 +262,12 @@ mod tests {
     #[test]
     fn a_flood_of_notes_puts_nothing_off() {
         let start = Instant::now();
-        let counters = Counters::default();
         let bar = Shown::Bar(Schedule::new(start + FIRST_DRAWN, BAR), RecentRate::default());
         let lines = Shown::Lines(Schedule::new(start + LINES_CI, LINES_CI));
         for (mut shown, expected) in [(bar, 600), (lines, 6)] {
             // A note comes each 7 ms, for a minute.
             let moments = (0..60_000 / 7).map(|number| start + Duration::from_millis(7 * number));
-            let drawn = moments.filter(|&now| shown.tick(&counters, "", now) != Due::Nothing).count();
+            let drawn = moments.filter(|&now| shown.is_due(now)).count();
             assert!((expected * 9 / 10..=expected).contains(&drawn), "{drawn}, expected about {expected}");
         }
     }

@@ -9,9 +9,10 @@ use bytes::Bytes;
 use super::counters::Counters;
 use super::log::{self, Colours};
 use super::notes::{Dropped, Note, Notes};
-use super::progress::{Due, Shown};
+use super::progress::{Shown, Text};
 use super::screen::Screen;
 use super::settings::Verbosity;
+use crate::sys::clock::Clock;
 use crate::text::destination::Destination;
 use crate::text::people::{counted, escape};
 use crate::words::error::reason;
@@ -20,6 +21,8 @@ use crate::words::error::reason;
 pub struct Voice {
     pub notes: Arc<Notes>,
     pub counters: Arc<Counters>,
+    /// The clock that the counters go by.
+    pub clock: Clock,
     pub shown: Shown,
     pub colours: Colours,
     pub progress_file: Option<Arc<Destination>>,
@@ -87,10 +90,14 @@ impl Speaking {
 
     /// Shows how far the run is, if that is due.
     fn tick(&mut self) {
-        match self.voice.shown.tick(&self.voice.counters, &self.message, Instant::now()) {
-            Due::Nothing => {}
-            Due::Bar(bar) => self.screen.draw(bar, || self.voice.notes.moved()),
-            Due::Line(line) => {
+        let Voice { shown, counters, clock, .. } = &mut self.voice;
+        if !shown.is_due(Instant::now()) {
+            return;
+        }
+        match shown.text(&counters.snapshot(), &self.message, clock.now()) {
+            Text::Nothing => {}
+            Text::Bar(bar) => self.screen.draw(bar, || self.voice.notes.moved()),
+            Text::Line(line) => {
                 self.add_line(&format!("forkpool: {line}"));
                 self.write();
             }
