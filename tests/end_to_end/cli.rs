@@ -98,10 +98,10 @@ fn the_summary_is_there_for_machines_too() {
 
 #[test]
 fn what_a_worker_writes_to_stderr_has_its_slot_in_front_and_no_control_characters() {
-    let worker = "printf 'one\\033[31m\\ntwo' >&2; cat";
+    let worker = "printf 'one\\033[2J\\ntwo' >&2; cat";
     let ended = forkpool(["-j", "1", "--protocol", "lines", "--", "sh", "-c", worker]).stdin("1\n").end();
     let ended = ended.check_status(0);
-    assert!(ended.stderr.contains("w0: one\\x1b[31m\nw0: two\n"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("w0: one\\x1b[2J\nw0: two\n"), "{}", ended.stderr);
 }
 
 #[test]
