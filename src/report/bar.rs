@@ -3,6 +3,10 @@
 //! What does not fit is given up in this order: the message of a worker, the bar's own columns, how much came from the
 //! journal, the rate. How much is done, how long the rest takes and how many jobs failed are what people look for.
 
+use std::io;
+use std::sync::{Arc, Mutex};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 /// What the line says.
@@ -61,10 +65,70 @@ fn text(words: &Words, room: usize) -> String {
     [all, fewer].into_iter().find(|text| text.width() <= room).unwrap_or(fewest)
 }
 
+/// The bar itself, without brackets, of so many columns.
 fn bar(share: f64, size: usize) -> String {
-    let filled = ((share * size as f64) as usize).min(size);
-    let head = if filled < size { ">" } else { "" };
-    format!("{:size$}", "=".repeat(filled) + head)
+    /// Finer steps than any bar has columns.
+    const STEPS: u64 = 10_000;
+    let canvas = Canvas::default();
+    // Nothing else is drawn on it, so the limit of how often is none.
+    let target = ProgressDrawTarget::term_like_with_hz(Box::new(canvas.clone()), u8::MAX);
+    let style = ProgressStyle::with_template(&format!("{{bar:{size}}}")).expect("the template is right");
+    let bar = ProgressBar::with_draw_target(Some(STEPS), target).with_style(style.progress_chars("=> "));
+    bar.set_position((share * STEPS as f64) as u64);
+    bar.abandon();
+    let drawn = canvas.take();
+    format!("{:size$}", drawn.trim_end())
+}
+
+/// What the library draws on instead of a terminal: `screen` puts the line where it belongs.
+#[derive(Debug, Clone, Default)]
+struct Canvas(Arc<Mutex<String>>);
+
+impl Canvas {
+    fn take(&self) -> String {
+        std::mem::take(&mut self.0.lock().expect("no thread panics while it holds this lock"))
+    }
+}
+
+impl TermLike for Canvas {
+    fn width(&self) -> u16 {
+        u16::try_from(BAR).expect("a bar is a few columns")
+    }
+
+    fn move_cursor_up(&self, _: usize) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn move_cursor_down(&self, _: usize) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn move_cursor_right(&self, _: usize) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn move_cursor_left(&self, _: usize) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn write_line(&self, text: &str) -> io::Result<()> {
+        self.write_str(text)
+    }
+
+    fn write_str(&self, text: &str) -> io::Result<()> {
+        self.0.lock().expect("no thread panics while it holds this lock").push_str(text);
+        Ok(())
+    }
+
+    /// A line that is drawn again begins anew.
+    fn clear_line(&self) -> io::Result<()> {
+        self.take();
+        Ok(())
+    }
+
+    fn flush(&self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// The beginning of a text that fits into so many columns.
@@ -119,6 +183,6 @@ mod tests {
 
     #[test]
     fn the_bar_is_full_only_at_the_end() {
-        assert_eq!([0.0, 0.5, 0.99, 1.0].map(|share| bar(share, 5)), [">    ", "==>  ", "====>", "====="]);
+        assert_eq!([0.0, 0.5, 0.99, 1.0].map(|share| bar(share, 5)), ["     ", "==>  ", "====>", "====="]);
     }
 }
