@@ -174,7 +174,10 @@ impl Base {
     /// The strongest of all that happened, as of the last record.
     fn exit_of(&self, collected: &Collected) -> Exit {
         let jobs = if collected.failed > 0 { Exit::JobsFailed } else { Exit::Ok };
-        let stopped = self.cancel.reason().map_or(Exit::Ok, |reason| reason.exit());
+        let is_cut = !collected.complete || collected.gave_up_jobs;
+        // Enough jobs have failed, but there was nothing left to be stopped.
+        let stopped = self.cancel.reason().map(|reason| reason.exit()).filter(|exit| *exit != Exit::Stopped || is_cut);
+        let stopped = stopped.unwrap_or(Exit::Ok);
         let input = collected.input_error.as_ref().map_or(Exit::Ok, |error| error.exit);
         jobs.max(stopped).max(input)
     }

@@ -7,7 +7,7 @@ case $status in
   1) # the run is complete, some records are not ok: a warning, and rejects.csv becomes an artifact
     echo "$(tail -n +2 rejects.csv | wc -l | tr -d ' ') kittens bite, see rejects.csv"
     if [ -n "${GITHUB_OUTPUT:-}" ]; then echo "rejects=rejects.csv" >> "$GITHUB_OUTPUT"; fi ;;
-  *) # 2 wrong usage, 3 no worker, 4 input or output failed, 130 and others a signal
+  *) # 2 wrong usage, 3 no worker, 4 input or output failed, 5 too many failures, 130 and others a signal
     echo "forkpool failed with status $status" >&2
     exit "$status" ;;
 esac

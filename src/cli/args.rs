@@ -21,7 +21,7 @@ Examples:
   forkpool --protocol lines -- sed -u 's/a/b/'         any line filter is a warm worker
 
 Exit status: 0 all jobs ok, 1 some not, 2 refused, 3 the pool failed, 4 input or output failed,
-129/130/143 stopped by a signal, 141 the reader went away. See forkpool(1) and forkpool-worker(7).";
+5 stopped by --max-failures, 129/130/143 by a signal, 141 the reader went away. See forkpool(1) and forkpool-worker(7).";
 
 /// Run a batch of jobs through a pool of warm worker processes: one record per job, in input order.
 #[derive(Debug, Parser)]

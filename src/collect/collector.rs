@@ -58,6 +58,8 @@ pub struct Collected {
     pub failed: u64,
     /// The whole of the input was read.
     pub complete: bool,
+    /// Jobs were given up because the run was being stopped: not begun, or ended with their worker.
+    pub gave_up_jobs: bool,
     /// Lines of the input that were not read, if anybody knows.
     pub unread: Option<u64>,
     /// Reading the input failed.
@@ -87,6 +89,8 @@ struct Run {
     /// What came from the journal. It is left out when it is decided whether the run has failed enough: with
     /// `--max-failures` a run that resumes would else end where the one before it has ended.
     restored: Tally,
+    /// What [`Collected::gave_up_jobs`] says.
+    gave_up_jobs: bool,
     /// An output has failed; nothing more is written.
     broken: bool,
 }
@@ -98,7 +102,7 @@ impl Collector {
     /// Collects until every job that was read has its record.
     pub fn run(self) -> Collected {
         let (all, restored) = (Tally::default(), Tally::default());
-        let mut run = Run { collector: self, pending: None, all, restored, broken: false };
+        let mut run = Run { collector: self, pending: None, all, restored, gave_up_jobs: false, broken: false };
         let mut input: Option<InputEnd> = None;
         while input.as_ref().is_none_or(|input| run.all.ended < input.jobs) {
             match run.next() {
@@ -133,6 +137,7 @@ impl Collector {
         Collected {
             failed: run.all.failed,
             complete: end.complete,
+            gave_up_jobs: run.gave_up_jobs,
             unread: end.unread,
             input_error: end.error,
             came_to_nothing,
@@ -234,6 +239,7 @@ impl Run {
             return;
         }
         if outcome.status == Status::NotRun || self.collector.cancel.level() > Level::Run {
+            self.gave_up_jobs |= matches!(outcome.status, Status::NotRun | Status::Died);
             return;
         }
         // Also after one that is ok: a share counts only once enough jobs have ended.

@@ -33,7 +33,7 @@ impl Reason {
     pub fn exit(&self) -> Exit {
         match self {
             Reason::Signal(signal) => Exit::Signal(*signal),
-            Reason::MaxFailures(_) => Exit::JobsFailed,
+            Reason::MaxFailures(_) => Exit::Stopped,
             Reason::ReaderGone => Exit::ReaderGone,
             Reason::Failed(error) => error.exit,
         }

@@ -11,6 +11,8 @@ pub enum Exit {
     Ok,
     /// The run completed, some records are not ok.
     JobsFailed,
+    /// The run was stopped after enough jobs had failed, as it was told, and is not complete.
+    Stopped,
     /// Wrong usage, or an input or output that cannot be used.
     Refused,
     /// Workers cannot be started, or keep dying.
@@ -29,6 +31,7 @@ impl Exit {
         match self {
             Exit::Ok => 0,
             Exit::JobsFailed => 1,
+            Exit::Stopped => 5,
             Exit::Refused => 2,
             Exit::PoolFailed => 3,
             Exit::IoFailed => 4,
@@ -55,9 +58,9 @@ mod tests {
 
     #[test]
     fn the_strongest_reason_wins() {
-        let order = [Ok, JobsFailed, PoolFailed, IoFailed, ReaderGone, Signal(2)];
+        let order = [Ok, JobsFailed, Stopped, PoolFailed, IoFailed, ReaderGone, Signal(2)];
         assert!(order.is_sorted());
-        assert_eq!(order.map(super::Exit::status), [0, 1, 3, 4, 141, 130]);
+        assert_eq!(order.map(super::Exit::status), [0, 1, 5, 3, 4, 141, 130]);
         assert_eq!([Signal(1), Signal(15), Refused].map(super::Exit::status), [129, 143, 2]);
     }
 }

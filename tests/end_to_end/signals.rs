@@ -240,10 +240,12 @@ fn check_stopped(ended: &Ended, failed: usize) {
 
 #[test]
 fn enough_failures_stop_the_run() {
-    let ended = chaotic("-j 1 --window 16 --max-failures 3").stdin(fails(3, 20_000)).end().check_status(1);
+    let ended = chaotic("-j 1 --window 16 --max-failures 3").stdin(fails(3, 20_000)).end().check_status(5);
     check_stopped(&ended, 3);
-    let ended = chaotic("-j 1 --window 16 --max-failures 5%").stdin(fails(60, 20_000)).end().check_status(1);
+    let ended = chaotic("-j 1 --window 16 --max-failures 5%").stdin(fails(60, 20_000)).end().check_status(5);
     check_stopped(&ended, 60);
+    let ended = chaotic("-j 1 --max-failures 3").stdin(fails(3, 3)).end().check_status(1);
+    assert_eq!(ended.records().len(), 3, "nothing was left to be stopped");
     let ended = chaotic("-j 2 --max-failures 4").stdin(fails(3, 200)).end().check_status(1);
     assert_eq!(ended.records().len(), 200, "not enough of them");
     let ended = chaotic("-j 2 --max-failures 5%").stdin(fails(5, 100)).end().check_status(1);
@@ -258,7 +260,7 @@ fn fail_fast_kills_what_is_in_flight() {
     let fail = json!({"do": ["wait", "error"], "wait": there});
     let begin = Instant::now();
     let ended = chaotic("-j 2 --fail-fast --grace 1h -- --ready").stdin(lines(&[hang, fail, json!(3)])).end();
-    let ended = ended.check_status(1);
+    let ended = ended.check_status(5);
     assert_eq!(ended.statuses()[..2], ["died", "error"], "{}", ended.text());
     assert!(begin.elapsed() < HANG);
     assert!(ended.stderr.contains("--fail-fast"), "{}", ended.stderr);
