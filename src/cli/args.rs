@@ -264,9 +264,17 @@ pub struct ResumeArgs {
     #[arg(long, requires = "journal")]
     pub resume: bool,
 
-    /// With --resume, run everything again that is not ok
+    /// With --resume, run again what is not ok, also with a worker that was changed; or only these statuses
+    ///
+    /// Results that are kept may be of the worker as it was before. Example: --retry-failed=error,timeout
+    #[arg(long, value_name = "STATUSES", requires = "resume", hide_short_help = true)]
+    #[arg(num_args = 0..=1, require_equals = true, default_missing_value = "died,timeout,bad_reply,error")]
+    #[arg(value_delimiter = ',', value_enum)]
+    pub retry_failed: Option<Vec<RetryOn>>,
+
+    /// With --resume, keep all that is done, although the worker was changed
     #[arg(long, requires = "resume", hide_short_help = true)]
-    pub retry_failed: bool,
+    pub accept_changes: bool,
 
     /// With --journal, know a job by its field FIELD, not by its whole content
     #[arg(long, value_name = "FIELD", requires = "journal", hide_short_help = true)]

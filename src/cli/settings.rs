@@ -89,11 +89,12 @@ fn journal(args: &ResumeArgs, worker: WorkerIdentity, input: Format) -> Option<J
         path: args.journal.clone()?,
         worker,
         input,
-        mode: match (args.resume, args.retry_failed) {
+        mode: match (args.resume, &args.retry_failed) {
             (false, _) => JournalMode::New,
-            (true, false) => JournalMode::Resume,
-            (true, true) => JournalMode::RetryFailed,
+            (true, None) => JournalMode::Resume,
+            (true, Some(failed)) => JournalMode::RunAgain(statuses(failed)),
         },
+        accepts_changes: args.accept_changes || args.retry_failed.is_some(),
         key: args.key.clone(),
         sync: args.sync.unwrap_or(Sync::Every(Duration::from_secs(1))),
     })
@@ -257,14 +258,18 @@ fn refuse_queues(protocol: Protocol, depth: Depth, concurrency: usize, depth_is_
 }
 
 fn retry(limits: &LimitArgs) -> RetryPolicy {
+    let on = limits.retry_on.as_deref().unwrap_or(&[RetryOn::Died, RetryOn::Timeout, RetryOn::BadReply]);
+    RetryPolicy { retries: limits.retries, delay: limits.retry_delay, on: statuses(on) }
+}
+
+fn statuses(failed: &[RetryOn]) -> Vec<Status> {
     let status = |on: &RetryOn| match on {
         RetryOn::Died => Status::Died,
         RetryOn::Timeout => Status::Timeout,
         RetryOn::BadReply => Status::BadReply,
         RetryOn::Error => Status::Error,
     };
-    let on = limits.retry_on.as_deref().unwrap_or(&[RetryOn::Died, RetryOn::Timeout, RetryOn::BadReply]);
-    RetryPolicy { retries: limits.retries, delay: limits.retry_delay, on: on.iter().map(status).collect() }
+    failed.iter().map(status).collect()
 }
 
 fn worker_command(args: &Args, protocol: Protocol, concurrency: usize) -> Result<(WorkerCommand, bool)> {
@@ -359,7 +364,11 @@ mod tests {
             (journal("--resume").mode, journal("--resume").sync),
             (JournalMode::Resume, Sync::Every(Duration::from_secs(1)))
         );
-        assert_eq!(journal("--resume --retry-failed").mode, JournalMode::RetryFailed);
+        let again = journal("--resume --retry-failed");
+        let failed = [Status::Died, Status::Timeout, Status::BadReply, Status::Error];
+        assert_eq!((again.mode, again.accepts_changes), (JournalMode::RunAgain(failed.to_vec()), true));
+        assert_eq!(journal("--resume --retry-failed=error").mode, JournalMode::RunAgain(vec![Status::Error]));
+        assert!(journal("--resume --accept-changes").accepts_changes && !journal("--resume").accepts_changes);
         assert_eq!(journal("--sync never").sync, Sync::Never);
     }
 

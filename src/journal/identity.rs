@@ -82,12 +82,26 @@ impl Header {
         Ok(Header { command: Some(digest(words)), script, ..self })
     }
 
-    /// What is not the same in the journal's header, in words; `None` if nothing is.
-    pub fn difference(&self, journal: &Header) -> Option<String> {
+    /// Whether the journal's lines can be read by this run, and its jobs be known again.
+    pub fn knows_jobs_of(&self, journal: &Header) -> bool {
+        (journal.version, &journal.input, &journal.key) == (self.version, &self.input, &self.key)
+    }
+
+    /// What is not the same in the journal's header; `None` if nothing is.
+    pub fn difference(&self, journal: &Header) -> Option<Difference> {
         if journal.version != self.version {
             let (theirs, ours) = (journal.version, self.version);
-            return Some(format!("it has format {theirs}, and this forkpool writes format {ours}"));
+            let words = format!("it has format {theirs}, and this forkpool writes format {ours}");
+            return Some(Difference::Jobs(words));
         }
+        let jobs = [
+            ("the input's format", Some(&self.input), Some(&journal.input)),
+            ("--key", self.key.as_ref(), journal.key.as_ref()),
+        ];
+        first_difference(jobs).map(Difference::Jobs).or_else(|| self.difference_of_code(journal).map(Difference::Code))
+    }
+
+    fn difference_of_code(&self, journal: &Header) -> Option<String> {
         if self.handler.is_some() != journal.handler.is_some() {
             return Some("it is of a worker that was started in another way (--handler or a command)".to_owned());
         }
@@ -99,18 +113,12 @@ impl Header {
         if let Some((what, ..)) = digests.into_iter().find(|(_, ours, theirs)| ours != theirs) {
             return Some(format!("{what} has changed since it was begun"));
         }
-        let words = [
+        first_difference([
             ("--protocol", Some(&self.protocol), Some(&journal.protocol)),
             ("the handler's function", self.function.as_ref(), journal.function.as_ref()),
             ("--route", self.route.as_ref(), journal.route.as_ref()),
             ("--runtime", self.runtime.as_ref(), journal.runtime.as_ref()),
-            ("the input's format", Some(&self.input), Some(&journal.input)),
-            ("--key", self.key.as_ref(), journal.key.as_ref()),
-        ];
-        words.into_iter().find(|(_, ours, theirs)| ours != theirs).map(|(what, ours, theirs)| {
-            let shown = |value: Option<&String>| value.map_or("not given", String::as_str).to_owned();
-            format!("{what} was {} when it was begun and is {} now", shown(theirs), shown(ours))
-        })
+        ])
     }
 
     pub fn to_json(&self) -> Vec<u8> {
@@ -129,6 +137,29 @@ impl Header {
             _ => Some(Header { version, ..Header::default() }),
         }
     }
+}
+
+/// Why a journal is not simply gone on with, in words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Difference {
+    /// The worker is not what it was: its results are of another program, or of another version of it.
+    Code(String),
+    /// The jobs would not be known again.
+    Jobs(String),
+}
+
+impl Difference {
+    pub fn words(&self) -> &str {
+        let (Difference::Code(words) | Difference::Jobs(words)) = self;
+        words
+    }
+}
+
+/// The first of these that is not the same: what it is, what it is now, what it was.
+fn first_difference<const N: usize>(fields: [(&str, Option<&String>, Option<&String>); N]) -> Option<String> {
+    let (what, ours, theirs) = fields.into_iter().find(|(_, ours, theirs)| ours != theirs)?;
+    let shown = |value: Option<&String>| value.map_or("not given", String::as_str).to_owned();
+    Some(format!("{what} was {} when it was begun and is {} now", shown(theirs), shown(ours)))
 }
 
 /// The user's own code in a command: the scripts among its arguments, or else a program that is named by its
@@ -182,6 +213,11 @@ pub mod testing {
         let (protocol, input) = ("lines".to_owned(), "ndjson".to_owned());
         Header { version: VERSION, protocol, command, input, ..Header::default() }
     }
+
+    /// Of a run on the same jobs, with another command.
+    pub fn other_code() -> Header {
+        Header { command: Some(digest([b"awk".as_slice()].into_iter())), ..header() }
+    }
 }
 
 #[cfg(test)]
@@ -197,7 +233,8 @@ mod tests {
             let mut theirs = ours.clone();
             change(&mut theirs);
             let difference = ours.difference(&theirs).expect("they differ");
-            assert!(difference.contains(words), "{difference}");
+            assert!(difference.words().contains(words), "{difference:?}");
+            assert_eq!(ours.knows_jobs_of(&theirs), matches!(difference, Difference::Code(_)), "{words}");
         };
         assert_eq!(ours.difference(&ours.clone()), None);
         check(|header| header.version = 2, "format 2");
@@ -226,9 +263,12 @@ mod tests {
         let ours = header("pet.py", "def pet(job): pass", None);
         assert_eq!(ours.difference(&header("moved.py", "def pet(job): pass", None)), None);
         let changed = ours.difference(&header("pet.py", "def pet(job): return 1", None)).unwrap();
-        assert!(changed.contains("the content of the handler has changed"), "{changed}");
+        assert!(changed.words().contains("the content of the handler has changed"), "{changed:?}");
         let other = ours.difference(&header("pet.py", "def pet(job): pass", Some("pet"))).unwrap();
-        assert!(other.contains("the handler's function was pet when it was begun and is not given now"), "{other}");
+        assert!(
+            other.words().contains("the handler's function was pet when it was begun and is not given now"),
+            "{other:?}"
+        );
     }
 
     #[test]

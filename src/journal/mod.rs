@@ -22,13 +22,13 @@ mod writer;
 
 use std::fs::File;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::journal::settings::{JournalMode, JournalSettings};
 use crate::text::people::counted;
 use crate::words::error::{Error, Result, reason};
 use format::Seal;
-use identity::Header;
+use identity::{Difference, Header};
 use index::Index;
 use reader::Scan;
 
@@ -43,7 +43,7 @@ pub struct Journal {
     pub recall: Recall,
     pub writer: Writer,
     /// What the user should know.
-    pub notice: Option<String>,
+    pub notices: Vec<String>,
 }
 
 /// A journal's file, which this run alone has. Nothing is read yet, and nothing changed.
@@ -55,13 +55,13 @@ pub struct Locked {
 
 /// A journal that fits this run. Nothing is changed yet.
 pub struct Fitting {
-    path: PathBuf,
     file: File,
     index: Index,
     scan: Scan,
     header: Header,
-    key: Option<String>,
-    mode: JournalMode,
+    /// What is another worker's, or another version's, and is kept all the same.
+    change: Option<String>,
+    settings: JournalSettings,
 }
 
 /// Opens and locks the journal that the settings name, or makes it.
@@ -80,30 +80,31 @@ impl Locked {
             return Err(Error::refused(format!("the journal {} exists already", path.display()))
                 .hint("--resume goes on with it; remove it, or name another, to start anew"));
         }
-        let (index, scan) = read(&path, &file, &header)?;
-        Ok(Fitting { path, file, index, scan, header, key: settings.key.clone(), mode: settings.mode })
+        let (index, scan, change) = read(settings, &file, &header)?;
+        Ok(Fitting { file, index, scan, header, change, settings: settings.clone() })
     }
 }
 
 impl Fitting {
     /// Makes it ready to be written: private, if it is empty, and without damage.
     pub fn begin(self) -> Result<Journal> {
-        let Fitting { path, file, index, scan, header, key, mode } = self;
+        let Fitting { file, index, mut scan, header, change, settings } = self;
+        let path = &settings.path;
         let seal = Seal::of(&header);
-        file::make_private(&path, &file)?;
-        let (mut end, mut notice) = (scan.length, None);
+        file::make_private(path, &file)?;
+        let (mut end, mut notices) = (scan.length, Vec::new());
         if !scan.damage.is_empty() {
-            let (aside, sound_end) = repair::set_aside(&path, &file, &scan).map_err(|error| unusable(&path, &error))?;
-            notice = Some(words_of_repair(&path, &aside, &scan));
+            let (aside, sound_end) = repair::set_aside(path, &file, &scan).map_err(|error| unusable(path, &error))?;
+            notices.push(words_of_repair(path, &aside, &scan));
             end = sound_end;
         }
-        let to_write = if scan.header.is_none() { Some(header) } else { None };
-        let reading = file.try_clone().map_err(|error| unusable(&path, &error))?;
-        Ok(Journal {
-            recall: Recall::new(path.clone(), reading, index, seal, key, mode),
-            writer: Writer::new(path, file, end, to_write, seal),
-            notice,
-        })
+        let is_same_code = change.is_none();
+        let to_write = if scan.header.is_none() || !is_same_code { Some(header) } else { None };
+        let reading = file.try_clone().map_err(|error| unusable(path, &error))?;
+        let recall =
+            Recall::new(path.clone(), reading, index, std::mem::take(&mut scan.seals), is_same_code, &settings);
+        notices.extend(change.map(|change| words_of_change(path, &change, recall.done())));
+        Ok(Journal { recall, writer: Writer::new(path.clone(), file, end, to_write, seal), notices })
     }
 }
 
@@ -115,25 +116,23 @@ fn unusable(path: &Path, error: &io::Error) -> Error {
 pub fn peek(settings: &JournalSettings) -> Result<Option<Recall>> {
     let header = Header::of(settings)?;
     let Some(file) = file::open_to_read(&settings.path)? else { return Ok(None) };
-    let (index, _) = read(&settings.path, &file, &header)?;
-    let (path, key) = (settings.path.clone(), settings.key.clone());
-    Ok(Some(Recall::new(path, file, index, Seal::of(&header), key, settings.mode)))
+    let (index, scan, change) = read(settings, &file, &header)?;
+    Ok(Some(Recall::new(settings.path.clone(), file, index, scan.seals, change.is_none(), settings)))
 }
 
-/// Refused if it is of another run, or no journal at all.
-fn read(path: &Path, file: &File, header: &Header) -> Result<(Index, Scan)> {
-    let name = path.display();
+/// Refused if it is of another run, or no journal at all. What has changed of the worker is returned if the run goes
+/// on all the same.
+fn read(settings: &JournalSettings, file: &File, header: &Header) -> Result<(Index, Scan, Option<String>)> {
+    let name = settings.path.display();
     let mut index = Index::default();
     let scan = reader::scan(file, header, |place, entry| index.push(entry.key, entry.status, place))
         .map_err(|error| Error::refused(format!("cannot read the journal {name}: {}", reason(&error))))?;
+    let mut change = None;
     match &scan.header {
-        Some(found) => {
-            if let Some(difference) = header.difference(found) {
-                return Err(Error::refused(format!("the journal {name} does not fit: {difference}"))
-                    .hint("start a new journal: its results would be mixed with this run's"));
-            }
-        }
-        // The outcomes prove by their seal that they are this worker's: only the header is lost.
+        // Its header is lost, but the outcomes prove by their seal that they are this worker's.
+        Some(_) if scan.ends_as_expected => {}
+        Some(found) => change = accept(settings, header.difference(found))?,
+        // The same, where it is the only one.
         None if scan.outcomes > 0 => {}
         // Empty, or nothing but the beginning of a header that was never written whole.
         None if scan.begins_well && !scan.has_lines => {}
@@ -144,7 +143,29 @@ fn read(path: &Path, file: &File, header: &Header) -> Result<(Index, Scan)> {
         None => return Err(Error::refused(format!("{name} is not a journal of forkpool"))),
     }
     index.sort();
-    Ok((index, scan))
+    Ok((index, scan, change))
+}
+
+/// Whether the run may go on with a journal that differs so; if not, the error says how it can.
+fn accept(settings: &JournalSettings, difference: Option<Difference>) -> Result<Option<String>> {
+    let (difference, hint) = match difference {
+        None => return Ok(None),
+        Some(Difference::Code(words)) if settings.accepts_changes => return Ok(Some(words)),
+        Some(difference @ Difference::Code(_)) => (
+            difference,
+            "--retry-failed keeps what ended ok and runs the rest with the worker as it is now; --accept-changes keeps \
+             all that is done; a new journal runs everything again",
+        ),
+        Some(difference @ Difference::Jobs(_)) => {
+            (difference, "start a new journal: its jobs would not be known again")
+        }
+    };
+    let (name, words) = (settings.path.display(), difference.words());
+    Err(Error::refused(format!("the journal {name} does not fit: {words}")).hint(hint))
+}
+
+fn words_of_change(path: &Path, change: &str, kept: u64) -> String {
+    format!("the journal {}: {change}; {} of before that are kept", path.display(), counted(kept, "result"))
 }
 
 fn words_of_repair(path: &Path, aside: &Path, scan: &Scan) -> String {

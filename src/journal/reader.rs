@@ -13,8 +13,13 @@ use super::identity::Header;
 /// What was found beside the outcomes.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Scan {
-    /// The first sound header.
+    /// The last sound header, and where it stands. A journal has several if its worker was changed between runs.
     pub header: Option<Header>,
+    pub header_at: u64,
+    /// The last sound outcome is of a run with the header that was expected.
+    pub ends_as_expected: bool,
+    /// What the checksums of the outcomes start from, by the headers that were found or expected.
+    pub seals: Vec<Seal>,
     /// Sound outcomes.
     pub outcomes: u64,
     /// Where the file holds neither a sound line nor a blank one, in order, not touching each other.
@@ -34,10 +39,9 @@ const READ: usize = 1 << 20;
 const TRIES: usize = 64;
 
 /// Reads all of `input`, the journal of a run whose header is `expected`, and tells each outcome with the place
-/// of its line. Ends at the first header that is another.
+/// of its line. Ends at the first header of a journal whose jobs could not be known again.
 pub fn scan(mut input: impl Read, expected: &Header, mut found: impl FnMut(u64, &Entry)) -> io::Result<Scan> {
-    let seal = Seal::of(expected);
-    let mut scan = Scan { begins_well: true, ..Scan::default() };
+    let mut scan = Scan { begins_well: true, seals: vec![Seal::of(expected)], ..Scan::default() };
     let mut buffer: Vec<u8> = Vec::new();
     // No line ends before this place of the buffer.
     let mut searched = 0;
@@ -55,18 +59,20 @@ pub fn scan(mut input: impl Read, expected: &Header, mut found: impl FnMut(u64, 
             let (place, line) = (base + start as u64, &buffer[start..end]);
             start = end + 1;
             searched = start;
-            match sound_part(line, seal) {
-                Some((skipped, line)) => {
+            match sound_part(line, &scan.seals) {
+                Some((skipped, line, seal)) => {
                     scan.mark_damage(place..place + skipped as u64);
+                    let place = place + skipped as u64;
                     match line {
                         Line::Outcome(entry) => {
                             scan.outcomes += 1;
-                            found(place + skipped as u64, &entry);
+                            scan.ends_as_expected = seal == scan.seals[0];
+                            found(place, &entry);
                         }
                         Line::Header(header) => {
-                            let is_other = header != *expected;
-                            scan.header.get_or_insert(header);
-                            if is_other {
+                            let can_go_on = expected.knows_jobs_of(&header);
+                            scan.take_header(header, place);
+                            if !can_go_on {
                                 return Ok(scan);
                             }
                         }
@@ -90,6 +96,15 @@ pub fn scan(mut input: impl Read, expected: &Header, mut found: impl FnMut(u64, 
 }
 
 impl Scan {
+    fn take_header(&mut self, header: Header, place: u64) {
+        let seal = Seal::of(&header);
+        if !self.seals.contains(&seal) {
+            self.seals.push(seal);
+        }
+        self.ends_as_expected = seal == self.seals[0];
+        (self.header, self.header_at) = (Some(header), place);
+    }
+
     fn mark_damage(&mut self, range: Range<u64>) {
         match self.damage.last_mut() {
             _ if range.is_empty() => {}
@@ -99,14 +114,19 @@ impl Scan {
     }
 }
 
-/// What is sound of a line, and how many bytes of it come before that.
-fn sound_part(line: &[u8], seal: Seal) -> Option<(usize, Line<'_>)> {
-    if let Some(sound) = format::read(line, seal) {
-        return Some((0, sound));
+/// What is sound of a line, how many bytes of it come before that, and the seal it has.
+fn sound_part<'a>(line: &'a [u8], seals: &[Seal]) -> Option<(usize, Line<'a>, Seal)> {
+    // The last header is that of most lines to come.
+    let seals = || seals.iter().rev();
+    if let Some((sound, seal)) = seals().find_map(|&seal| Some((format::read(line, seal)?, seal))) {
+        return Some((0, sound, seal));
     }
     // The end of the line before may be lost, or something strange may stand before this one.
     let places = memchr::memmem::find_iter(line, MARK).filter(|&at| at > 0).take(TRIES);
-    places.into_iter().find_map(|at| format::read_within(&line[at..], seal).map(|sound| (at, sound)))
+    places.into_iter().find_map(|at| {
+        let (sound, seal) = seals().find_map(|&seal| Some((format::read_within(&line[at..], seal)?, seal)))?;
+        Some((at, sound, seal))
+    })
 }
 
 #[cfg(test)]
@@ -261,6 +281,21 @@ mod tests {
         assert_eq!(scan.damage[1].end, bytes.len() as u64);
         let only_zeroes = read(&zeroes).1;
         assert!(only_zeroes.begins_well && !only_zeroes.has_lines);
+    }
+
+    #[test]
+    fn outcomes_of_a_worker_that_was_changed_are_found_too() {
+        let mut bytes = lines(&["1".to_owned(), "2".to_owned()]).concat();
+        let other = crate::journal::identity::testing::other_code();
+        let at = bytes.len() as u64;
+        format::write_header(&other, &mut bytes);
+        let (found, scan) = read(&bytes);
+        assert_eq!((found, scan.header, scan.header_at), (vec![1, 2], Some(other.clone()), at));
+        assert!(!scan.ends_as_expected);
+        // The same file, read by a run of the other worker.
+        let mut count = 0;
+        let scan = super::scan(&bytes[..], &other, |_, _| count += 1).unwrap();
+        assert_eq!((count, scan.seals.len(), scan.ends_as_expected), (2, 2, true));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use twox_hash::XxHash3_128;
 
 use super::format::{self, Entry, Line, Seal};
 use super::index::{Index, Occurrences};
-use crate::journal::settings::JournalMode;
+use crate::journal::settings::{JournalMode, JournalSettings};
 use crate::text::json::field as json_field;
 use crate::words::error::{Error, reason};
 use crate::words::job::{Job, JobKey};
@@ -34,7 +34,10 @@ pub struct Recall {
     mode: JournalMode,
     occurrences: Occurrences,
     index: Index,
-    seal: Seal,
+    /// Of the headers that the journal has.
+    seals: Vec<Seal>,
+    /// The last outcomes are of the worker that runs now.
+    is_same_code: bool,
     lines: Lines,
 }
 
@@ -43,17 +46,17 @@ impl Recall {
         path: PathBuf,
         file: File,
         index: Index,
-        seal: Seal,
-        field: Option<String>,
-        mode: JournalMode,
+        seals: Vec<Seal>,
+        is_same_code: bool,
+        settings: &JournalSettings,
     ) -> Recall {
-        let lines = Lines::new(path, file);
-        Recall { field, mode, occurrences: Occurrences::default(), index, seal, lines }
+        let (field, mode, lines) = (settings.key.clone(), settings.mode.clone(), Lines::new(path, file));
+        Recall { field, mode, occurrences: Occurrences::default(), index, seals, is_same_code, lines }
     }
 
     /// Whether the journal has an answer of a worker, so that the worker's program is known to work.
     pub fn has_answers(&self) -> bool {
-        self.index.statuses().any(|status| matches!(status, Status::Ok | Status::Error))
+        self.is_same_code && self.index.statuses().any(|status| matches!(status, Status::Ok | Status::Error))
     }
 
     /// The key of the input's next job. Must be called once for each job, in the input's order.
@@ -64,21 +67,13 @@ impl Recall {
 
     /// How many jobs there are that need not be run again, if the input has them all.
     pub fn done(&self) -> u64 {
-        self.index.statuses().filter(|&status| self.is_done(status)).count() as u64
+        self.index.statuses().filter(|&status| self.mode.keeps(status)).count() as u64
     }
 
     /// Where the outcome stands that a job need not be run again for.
     pub fn find(&self, key: JobKey) -> Option<u64> {
         let (status, place) = self.index.find(key)?;
-        self.is_done(status).then_some(place)
-    }
-
-    fn is_done(&self, status: Status) -> bool {
-        match self.mode {
-            JournalMode::New => false,
-            JournalMode::Resume => matches!(status, Status::Ok | Status::Error),
-            JournalMode::RetryFailed => status == Status::Ok,
-        }
+        self.mode.keeps(status).then_some(place)
     }
 
     /// Names the input's next job, and brings back what became of it.
@@ -86,7 +81,9 @@ impl Recall {
         let key = self.next_key(&job.data);
         job.extra.get_or_insert_default().key = Some(key);
         let Some(place) = self.find(key) else { return Recalled::ToRun(job) };
-        match self.lines.at(place).map(|line| format::read(line, self.seal)) {
+        let seals = &self.seals;
+        let read = |line| seals.iter().rev().find_map(|&seal| format::read(line, seal));
+        match self.lines.at(place).map(read) {
             Ok(Some(Line::Outcome(Entry { key: found, status, attempts, worker, elapsed, payload })))
                 if found == key =>
             {

@@ -4,12 +4,15 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::words::format::Format;
+use crate::words::outcome::Status;
 use crate::words::worker::{HandlerChoice, WorkerCommand};
 
 #[derive(Debug, Clone)]
 pub struct JournalSettings {
     pub path: PathBuf,
     pub mode: JournalMode,
+    /// Results of the worker as it was before it was changed are kept.
+    pub accepts_changes: bool,
     /// What the outcomes are of.
     pub worker: WorkerIdentity,
     /// The input's format.
@@ -33,14 +36,25 @@ pub enum WorkerCode {
     Command(WorkerCommand),
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum JournalMode {
     /// A journal that exists is refused.
     New,
-    /// What ended `ok` or `error` is not run again.
+    /// What a worker has answered, well or with an error, is not run again.
     Resume,
-    /// What ended `ok` is not run again.
-    RetryFailed,
+    /// What ended with one of these statuses is run again.
+    RunAgain(Vec<Status>),
+}
+
+impl JournalMode {
+    /// Whether a job that ended so is done.
+    pub fn keeps(&self, status: Status) -> bool {
+        match self {
+            JournalMode::New => false,
+            JournalMode::Resume => matches!(status, Status::Ok | Status::Error),
+            JournalMode::RunAgain(statuses) => !statuses.contains(&status),
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -81,7 +81,8 @@ pub fn look(settings: &Settings, context: &Context) -> Result<Ready> {
     let rejects = rejects.map(|rejects| rejects.into_destination().map(Output::new)).transpose()?;
     let progress_file = progress_file.map(|file| file.into_destination().map(Arc::new)).transpose()?;
     let journal = journal.map(journal::Fitting::begin).transpose()?;
-    let notices = notice.into_iter().chain(journal.as_ref().and_then(|journal| journal.notice.clone())).collect();
+    let of_journal = journal.iter().flat_map(|journal| journal.notices.clone());
+    let notices = notice.into_iter().chain(of_journal).collect();
     Ok(Ready { source, output, is_stdout, rejects, progress_file, summary, journal, made, notices })
 }
 

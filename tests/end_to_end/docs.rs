@@ -27,7 +27,8 @@ fn flags_of_the_help() -> Vec<Flag> {
         let words = line.trim_start();
         // A flag is indented by 2 or 6; its text is indented further.
         if words.starts_with('-') && line.len() - words.len() <= 6 {
-            let name = words.split([' ', ',']).find(|word| word.starts_with("--")).expect("each flag has a long name");
+            let name =
+                words.split([' ', ',', '[']).find(|word| word.starts_with("--")).expect("each flag has a long name");
             flags.push(Flag { name: name.to_owned(), text: String::new() });
         } else if let Some(flag) = flags.last_mut() {
             flag.text += &format!(" {words}");

@@ -90,6 +90,12 @@ impl Place {
         self.run(flags, &["python3", "worker.py"])
     }
 
+    /// The flags name a handler of this place.
+    fn with_handler(&self, flags: &str) -> Run {
+        let words = flags.split_whitespace().chain(["--journal", "journal"]);
+        forkpool(words).current_dir(self.path("."))
+    }
+
     fn run(&self, flags: &str, worker: &[&str]) -> Run {
         let mut words = vec!["--journal", "journal"];
         words.extend(flags.split_ascii_whitespace());

@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use serde_json::Value;
 
 use super::{LINES, Place, numbered, results};
-use crate::support::shell;
+use crate::support::{Ended, installed, shell};
 
 #[test]
 fn every_outcome_is_one_line_behind_a_header() {
@@ -256,4 +256,64 @@ fn a_dry_run_says_what_is_done_and_touches_nothing() {
     assert!(ended.text().contains("journal   journal (3 jobs done already)"), "{}", ended.text());
     assert_eq!(place.read("journal"), torn);
     assert!(!place.path("journal.damaged").exists());
+}
+
+// ---- Why, mend, again ----
+
+/// A handler that fails for the second of three jobs, and one that is mended.
+const BROKEN: &str = "def handler(job):\n    if job == 2: raise ValueError('no twos')\n    return ['old', job]\n";
+const MENDED: &str = "def handler(job):\n    return ['new', job]\n";
+
+#[test]
+fn a_handler_that_was_mended_runs_what_has_failed() {
+    if !installed("python3") {
+        return;
+    }
+    let place = Place::new();
+    place.write("in", "1\n2\n3\n");
+    place.write("h.py", BROKEN);
+    let run = |more: &str| place.with_handler(&format!("-j 1 -i in --handler h.py {more}"));
+    let data = |ended: &Ended| ended.records().iter().map(|record| record["data"].to_string()).collect::<Vec<_>>();
+    run("").end().check_status(1);
+    place.write("h.py", MENDED);
+
+    let refused = run("--resume").end().check_status(2);
+    assert!(refused.stderr.contains("the content of the handler has changed"), "{}", refused.stderr);
+    for way in ["--retry-failed", "--accept-changes"] {
+        assert!(refused.stderr.contains(way), "{}", refused.stderr);
+    }
+    let before = place.read("journal");
+    let kept = run("--resume --accept-changes").end().check_status(1);
+    assert!(kept.stderr.contains("3 results of before that are kept"), "{}", kept.stderr);
+    assert_eq!(data(&kept), [r#"["old",1]"#, "null", r#"["old",3]"#]);
+    assert_eq!(place.read("journal"), before, "nothing was run");
+
+    let mended = run("--resume --retry-failed").end().check_status(0);
+    assert!(mended.stderr.contains("2 results of before that are kept"), "{}", mended.stderr);
+    assert_eq!(data(&mended), [r#"["old",1]"#, r#"["new",2]"#, r#"["old",3]"#]);
+    // From now on the journal is that of the mended handler, and what it has of both is known.
+    let again = run("--resume").end().check_status(0);
+    assert!(again.stderr.contains("3 from the journal") && !again.stderr.contains("are kept"), "{}", again.stderr);
+    assert_eq!(again.stdout, mended.stdout);
+}
+
+#[test]
+fn statuses_that_are_run_again_can_be_chosen() {
+    let place = Place::new();
+    place.write(
+        "in",
+        "{\"name\":\"1\",\"do\":\"fail\"}\n{\"name\":\"2\",\"do\":\"die\"}\n{\"name\":\"3\",\"do\":\"ok\"}\n",
+    );
+    let flags = "-j 1 -i in";
+    place.obedient(flags).end().check_status(1);
+    let from_journal = |more: &str| {
+        let ended = place.obedient(&format!("{flags} --resume {more}")).end().check_status(1);
+        let said =
+            ended.stderr.split("; ").find_map(|part| part.trim().strip_suffix(" from the journal").map(str::to_owned));
+        said.and_then(|number| number.parse::<usize>().ok()).unwrap_or(0)
+    };
+    assert_eq!(from_journal("--retry-failed=error"), 2);
+    assert_eq!(from_journal("--retry-failed=died"), 2);
+    assert_eq!(from_journal("--retry-failed=error,died"), 1);
+    assert_eq!(from_journal("--retry-failed=timeout"), 3);
 }
