@@ -48,7 +48,7 @@ const ODD_LINE: &str = r#""Zoë \"\\\t🐾""#;
 
 /// Tries the worker. The error is a worker that cannot be started.
 pub fn check(settings: &Settings) -> Result<Exit> {
-    // Before there is a second thread. Without it only the worker itself ends when this process is killed.
+    // Without it only the worker itself ends when this process is killed.
     let _watcher = sys::watcher::start();
     process::find_program(&settings.pool.command.program, std::env::var_os("PATH"))?;
     let usual = match source::first_job(&settings.input)? {

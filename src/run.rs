@@ -53,7 +53,6 @@ struct Opened {
 
 /// Runs all jobs. The error is one that came before any job; later ones are told here.
 pub fn run(settings: Settings) -> Result<Exit> {
-    // Before there is a second thread.
     let watcher = sys::watcher::start();
     let cancel = Cancel::new();
     let base = Base { settings, start: Instant::now(), cancel, counters: Arc::default() };

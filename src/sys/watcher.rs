@@ -5,16 +5,20 @@
 //! groups of all workers, from records in a pipe whose only other end is ours. When the pipe ends, forkpool is gone,
 //! however that came, and the watcher kills the groups that are left.
 //!
-//! It is a fork that runs no other program, made while there is one thread. It has a session of its own, so that no
-//! terminal's signal reaches it, no descriptor but the pipe, so that nobody waits for it, and a name of its own. It
-//! never outlives the run. Two gaps are left: a worker whose forkpool is killed before its record is written has
-//! hardly had the time to start anything, and a group all of whose processes are gone when its forkpool is killed
-//! might be somebody else's by the time it is killed, if the system came round all process ids within a millisecond.
+//! The watcher is a process that runs no other program and shares the memory of this one, as a thread does: nothing
+//! is copied for it, now or when forkpool writes to its pages later, so a run of one job pays next to nothing for it.
+//! Therefore it allocates nothing, takes no lock and writes to its own stack alone. It has a session of its own and
+//! all signals blocked, so that only SIGKILL reaches it, no descriptor but the pipe, so that nobody waits for it, and a
+//! name of its own. It never outlives the run.
+//!
+//! Three gaps are left: a worker whose forkpool is killed before its record is written has hardly had the time to start
+//! anything; a group all of whose processes are gone when its forkpool is killed might be somebody else's by the time
+//! it is killed, if the system came round all process ids within a millisecond; and the kernel, when it is out of
+//! memory and kills forkpool, kills who shares that memory, too.
 
-use std::collections::BTreeSet;
-use std::ffi::c_int;
+use std::ffi::{c_int, c_void};
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rustix::pipe::PipeFlags;
@@ -41,22 +45,39 @@ pub struct Guard(());
 /// is a multiple of their size.
 type Record = i32;
 
-/// Forks the watcher. To be called while this process has only one thread.
+/// Starts the watcher.
+#[cfg(target_os = "linux")]
 pub fn start() -> io::Result<Guard> {
     let (reader, records) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
     // A watcher that does not read (somebody has stopped it) must hold up no slot.
     rustix::io::ioctl_fionbio(&records, true)?;
-    // SAFETY: there is only one thread, so no lock is held in the child for ever by a thread that is not there, and
-    // the child may call what it likes. It never returns from `watch`, so nothing of ours is dropped twice.
-    match unsafe { libc::fork() } {
-        -1 => Err(io::Error::last_os_error()),
-        0 => watch(&reader),
-        id => {
-            *watcher() = Some(Watcher { id, records, groups: 0 });
-            Ok(Guard(()))
-        }
+    // Never freed: the watcher may live a moment longer than whoever would free it.
+    let stack = Box::leak(vec![0_u128; STACK / size_of::<u128>()].into_boxed_slice());
+    let top: *mut c_void = stack.as_mut_ptr_range().end.cast();
+    let pipe = std::ptr::without_provenance_mut(reader.as_raw_fd().cast_unsigned() as usize);
+    // All signals stay blocked in the watcher, so that no handler of ours runs there.
+    let id = signals::while_blocked(|| {
+        // SAFETY: the stack is the watcher's alone, large enough for `watch`, aligned, and lives for ever. `watch`
+        // touches no other memory that is ever written, and calls nothing that uses the memory of the calling thread
+        // (no allocation, no lock, no errno but for calls whose failure is ignored).
+        unsafe { libc::clone(watch, top, libc::CLONE_VM | libc::SIGCHLD, pipe) }
+    });
+    if id == -1 {
+        return Err(io::Error::last_os_error());
     }
+    *watcher() = Some(Watcher { id, records, groups: 0 });
+    Ok(Guard(()))
 }
+
+/// Elsewhere a worker notices the end of its input, and what a wrapper has started is left alone.
+#[cfg(not(target_os = "linux"))]
+pub fn start() -> io::Result<Guard> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// The groups of as many workers as there may be take 40 KiB, twice where the compiler copies them; the rest is for the
+/// calls of `watch`. What is not touched takes no memory.
+const STACK: usize = 256 * 1024;
 
 /// A worker's group is to be killed with this process.
 pub fn began(group: Record) {
@@ -112,17 +133,41 @@ fn watcher() -> MutexGuard<'static, Option<Watcher>> {
 
 // ---- In the watcher's process ----
 
-/// Reads records until the pipe ends, then kills the groups that are left. Nothing in here panics.
-fn watch(records: &OwnedFd) -> ! {
-    become_watcher(records);
-    let mut groups = BTreeSet::new();
+/// Process groups, in no order. What does not fit is not watched; there are no more workers than this.
+struct Groups {
+    ids: [Record; 10_240],
+    count: usize,
+}
+
+impl Groups {
+    fn take(&mut self, record: Record) {
+        if record > 0 {
+            if let Some(free) = self.ids.get_mut(self.count) {
+                *free = record;
+                self.count += 1;
+            }
+        } else if let Some(at) = self.ids[..self.count].iter().position(|&id| id == -record) {
+            self.count -= 1;
+            self.ids[at] = self.ids[self.count];
+        }
+    }
+}
+
+/// Reads records until the pipe ends, then kills the groups that are left. Nothing in here panics or allocates.
+#[cfg(target_os = "linux")]
+extern "C" fn watch(pipe: *mut c_void) -> c_int {
+    let number = pipe.addr() as c_int;
+    become_watcher(number);
+    // SAFETY: the descriptor is this process's own copy of the pipe, and is not closed before the process ends.
+    let pipe = unsafe { BorrowedFd::borrow_raw(number) };
+    let mut groups = Groups { ids: [0; 10_240], count: 0 };
     let mut bytes = [0; 256 * size_of::<Record>()];
     loop {
-        match rustix::io::read(rustix::stdio::stdin(), &mut bytes) {
+        match rustix::io::read(pipe, &mut bytes) {
             Ok(0) => break,
             Ok(length) => {
                 for record in bytes[..length].chunks_exact(size_of::<Record>()) {
-                    take(&mut groups, Record::from_ne_bytes([record[0], record[1], record[2], record[3]]));
+                    groups.take(Record::from_ne_bytes([record[0], record[1], record[2], record[3]]));
                 }
             }
             Err(rustix::io::Errno::INTR) => {}
@@ -130,62 +175,52 @@ fn watch(records: &OwnedFd) -> ! {
             Err(_) => break,
         }
     }
-    for group in groups.into_iter().filter_map(Pid::from_raw) {
-        // It may be gone.
-        let _ = rustix::process::kill_process_group(group, Signal::KILL);
+    for &group in &groups.ids[..groups.count] {
+        if let Some(group) = Pid::from_raw(group) {
+            // It may be gone.
+            let _ = rustix::process::kill_process_group(group, Signal::KILL);
+        }
     }
-    // SAFETY: _exit touches no memory. What exit would do besides is forkpool's, not ours.
-    unsafe { libc::_exit(0) }
+    0
 }
 
-fn take(groups: &mut BTreeSet<Record>, record: Record) {
-    if record > 0 {
-        groups.insert(record);
-    } else {
-        groups.remove(&-record);
-    }
-}
-
-/// Leaves everything that this process shares with forkpool, except the pipe, which becomes descriptor 0. What
-/// fails here makes a watcher that is a little less apart, and still one.
-fn become_watcher(records: &OwnedFd) {
+/// Leaves everything that this process has in common with forkpool beside its memory, except the pipe. What fails here
+/// makes a watcher that is a little less apart, and still one.
+#[cfg(target_os = "linux")]
+fn become_watcher(pipe: c_int) {
     // Fails only for the leader of a group, and a new child leads none.
     let _ = rustix::process::setsid();
-    signals::reset_for_worker();
-    // It leaves when forkpool does, not when all processes of that name are asked to.
-    [libc::SIGHUP, libc::SIGINT, libc::SIGTERM].into_iter().for_each(signals::ignore);
-    // SAFETY: descriptors of this process are replaced and closed behind their owners' backs, and none of the owners
-    // is used or dropped again: the process ends in `watch`, which uses descriptor 0.
+    // SAFETY: the descriptors are this process's own copies, and nothing here uses any but the pipe.
     unsafe {
-        libc::dup2(records.as_raw_fd(), 0);
-        close_from(1);
+        close_range(0, pipe - 1);
+        close_range(pipe + 1, c_int::MAX);
     }
-    #[cfg(target_os = "linux")]
     let _ = rustix::thread::set_name(c"forkpool-watch");
 }
 
-/// Closes all descriptors from this one on.
+/// Closes the descriptors from `first` to `last`.
 ///
 /// # Safety
 ///
-/// No descriptor in that range may be used again, and no owner of one may be dropped.
-unsafe fn close_from(first: c_int) {
-    // SAFETY: close and close_range touch no memory; what they do to descriptors is the caller's promise.
+/// No descriptor in that range may be used again.
+#[cfg(target_os = "linux")]
+unsafe fn close_range(first: c_int, last: c_int) {
+    if first > last {
+        return;
+    }
+    // SAFETY: these calls touch no memory; what they do to descriptors is the caller's promise.
     unsafe {
-        #[cfg(target_os = "linux")]
-        if libc::syscall(libc::SYS_close_range, first, c_int::MAX, 0) == 0 {
-            return;
-        }
-        // An older kernel, or another system.
-        let most = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
-        let most = most.and_then(|most| c_int::try_from(most).ok()).unwrap_or(MANY);
-        for descriptor in first..most.min(MANY) {
-            libc::close(descriptor);
+        if libc::syscall(libc::SYS_close_range, first, last, 0) != 0 {
+            // The kernel is older than that call.
+            for descriptor in first..=last.min(MANY) {
+                libc::close(descriptor);
+            }
         }
     }
 }
 
 /// More descriptors than a process that is about to start a run has open.
+#[cfg(target_os = "linux")]
 const MANY: c_int = 1 << 16;
 
 #[cfg(test)]
@@ -194,10 +229,12 @@ mod tests {
 
     #[test]
     fn a_group_is_left_until_its_end_is_told() {
-        let mut groups = BTreeSet::new();
+        let mut groups = Groups { ids: [0; 10_240], count: 0 };
         for record in [7, 8, -7, 9, -9, -5, 7] {
-            take(&mut groups, record);
+            groups.take(record);
         }
-        assert_eq!(groups.into_iter().collect::<Vec<Record>>(), [7, 8]);
+        assert_eq!(groups.ids[..groups.count], [8, 7]);
+        (0..20_000).for_each(|record| groups.take(record + 100));
+        assert_eq!(groups.count, 10_240);
     }
 }
