@@ -8,7 +8,7 @@ pub fn can_erase() -> bool {
     std::io::stderr().is_terminal() && std::env::var_os("TERM").as_deref() != Some(OsStr::new("dumb"))
 }
 
-/// Whether stderr shows colours, and the user wants them (https://no-color.org).
+/// Whether stderr shows colours, and the user wants them (<https://no-color.org>).
 pub fn has_colours() -> bool {
     can_erase() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }

@@ -1,6 +1,6 @@
 //! An error that ends the run: what went wrong, where, what to do next, and the exit status it leads to.
 //!
-//! Failures of single jobs are data ([`crate::job::JobError`]), not this.
+//! Failures of single jobs are data ([`crate::words::outcome::JobError`]), not this.
 
 use crate::words::exit::Exit;
 
