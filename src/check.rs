@@ -29,26 +29,29 @@ use crate::words::exit::Exit;
 use crate::words::job::Job;
 use crate::words::outcome::error_words;
 
-/// Somebody is watching: a worker that has said nothing for so long is told to end, to see what it has to say
-/// then. One that loads longer should say when it is ready.
+/// A worker is given this long to answer, since somebody is watching. After that its input is closed, to see whether it
+/// answers then. One that takes longer to load should say when it is ready.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// For this long after an answer it is looked whether another one follows, which would be one too many.
+/// After the answers a worker is listened to for this long: a further line would be one too many, and would come at
+/// once.
 const SURPLUS: Duration = Duration::from_millis(100);
-/// So many bytes of a job fit neither into a pipe nor into a line buffer of fixed size, where a worker has one.
+/// The bytes of a large job. They fit neither into a pipe nor into a line buffer of fixed size, where a worker has one.
 const LARGE: usize = 1 << 20;
 /// Reads in a row before the process and its other pipes are looked at again, so that a worker that floods its output
-/// does not keep us from them.
+/// does not keep us from them. Any small number will do.
 const READS: usize = 8;
-/// The job when no input is given.
+/// The usual job, when no input is given.
 const USUAL: &str = r#"{"name":"Tom"}"#;
-/// Quotes, a backslash, a line break, letters outside of ASCII and of the first plane, a number that no double
-/// holds.
+/// A job with all that parsers stumble over: quotes, a backslash, a line break, letters outside of ASCII and of the
+/// first plane, a number that no double holds.
 const ODD: &str = r#"{"name":"Zoë \"\\\n🐾","":[[]],"n":12345678901234567890,"none":null}"#;
+/// The same for the lines protocol: a text without a line break, which no line could hold.
 const ODD_LINE: &str = r#""Zoë \"\\\t🐾""#;
 
 /// Tries the worker. The error is a worker that cannot be started.
 pub fn check(settings: &Settings) -> Result<Exit> {
-    // Without it only the worker itself ends when this process is killed.
+    // Where no watcher can be had, only the worker itself ends when this process is killed, not what the worker has
+    // started.
     let _watcher = sys::watcher::start();
     process::find_program(&settings.pool.command.program, std::env::var_os("PATH"))?;
     let usual = match source::first_job(&settings.input)? {
@@ -78,6 +81,9 @@ pub fn check(settings: &Settings) -> Result<Exit> {
     exit
 }
 
+/// Why a trial may expect a worker.
+const HAS_WORKER: &str = "`start` makes a worker before each trial, and `told` takes it away only after";
+
 struct Check<'a> {
     settings: &'a Settings,
     reporter: Reporter,
@@ -86,8 +92,9 @@ struct Check<'a> {
     next: u64,
     trials: u32,
     failed: u32,
-    /// When the trial began, and how long its answer took.
+    /// When the trial began.
     begun: Instant,
+    /// How long its answers took.
     took: Duration,
 }
 
@@ -97,7 +104,7 @@ struct Worker {
     input: Vec<u8>,
     output: LineQueue,
     lines: VecDeque<Bytes>,
-    /// A longer line is no reply (`--max-reply-bytes`).
+    /// A line of more bytes than this is no reply (`--max-reply-bytes`).
     max_line: usize,
     output_ended: bool,
     exited: Option<How>,
@@ -206,14 +213,14 @@ impl Check<'_> {
         }
     }
 
-    /// Gives the worker these jobs in one piece and waits for an answer to each, and nothing else.
+    /// Gives the worker these jobs in one piece. It passes if it answers each of them and writes nothing else.
     fn answers(&mut self, jobs: &[Bytes]) -> Trial {
         let protocol = self.settings.pool.protocol;
         let first = self.next;
         for data in jobs {
             let job = Job { number: self.next, line: self.next, data: data.clone(), extra: None };
             self.next += 1;
-            let worker = self.worker.as_mut().expect("a trial has a worker");
+            let worker = self.worker.as_mut().expect(HAS_WORKER);
             protocol.encode(&job, 1, &mut worker.input)?;
         }
         let mut open: Vec<u64> = (first..self.next).collect();
@@ -259,11 +266,11 @@ impl Check<'_> {
         Ok(if jobs.len() == 1 { words } else { "answered in order".to_owned() })
     }
 
-    /// Why the worker has not answered all its jobs. Its input is closed for it: one that answers then held its output
-    /// back in a buffer.
+    /// Why the worker has not answered all its jobs. To find that out its input is closed: a worker that answers then
+    /// has held its output back in a buffer.
     fn why_silent(&mut self, answered: usize) -> String {
         let waited = humantime::format_duration(PATIENCE);
-        let worker = self.worker.as_mut().expect("a trial has a worker");
+        let worker = self.worker.as_mut().expect(HAS_WORKER);
         if !worker.input.is_empty() {
             return format!("it does not read its input: {} bytes of the job are still there", worker.input.len());
         }
@@ -281,9 +288,9 @@ impl Check<'_> {
         )
     }
 
-    /// Closes the worker's input: it is to finish and exit with status 0.
+    /// The trial of the end of the input: the worker is to finish and to exit with status 0.
     fn ends(&mut self) -> Trial {
-        let worker = self.worker.as_mut().expect("a trial has a worker");
+        let worker = self.worker.as_mut().expect(HAS_WORKER);
         worker.process.close_input();
         worker.output_ended |= worker.process.output.is_none();
         let grace = self.settings.pool.grace;
@@ -321,22 +328,22 @@ impl Check<'_> {
     fn hear(&mut self, until: Instant) -> Heard {
         loop {
             match self.hear_or_exit(until) {
-                // What the worker wrote before it ended is still in the pipe.
+                // The worker has ended, but what it wrote before that is still in the pipe.
                 Heard::End if self.worker.as_ref().is_some_and(|worker| !worker.output_ended) => {}
                 heard => return heard,
             }
         }
     }
 
-    /// Moves bytes both ways until there is a line, an end or the time is up.
+    /// Moves bytes both ways until there is a line, the worker has ended, or it is `until`.
     fn hear_or_exit(&mut self, until: Instant) -> Heard {
-        let worker = self.worker.as_mut().expect("a trial has a worker");
+        let worker = self.worker.as_mut().expect(HAS_WORKER);
         loop {
             if let Some(line) = worker.lines.pop_front() {
                 return if line.len() > worker.max_line { Heard::TooLong(line) } else { Heard::Line(line) };
             }
             if worker.output.partial() > worker.max_line {
-                /// More than is shown of it.
+                /// More than is shown of the line.
                 const BEGINNING: usize = 1024;
                 let line = worker.output.partial_bytes();
                 return Heard::TooLong(Bytes::copy_from_slice(&line[..line.len().min(BEGINNING)]));
@@ -346,7 +353,8 @@ impl Check<'_> {
             }
             let now = Instant::now();
             if now >= until {
-                // An end without an exit, or an exit while something holds the output open.
+                // Of the two signs of an end one may have come: the worker has closed its output and lives, or it has
+                // exited while something holds its output open.
                 return if worker.output_ended || worker.exited.is_some() { Heard::End } else { Heard::Nothing };
             }
             worker.exchange(until - now, &self.reporter);
@@ -357,7 +365,8 @@ impl Check<'_> {
 impl Worker {
     /// One round of poll: writes, reads, and looks whether the process has ended.
     fn exchange(&mut self, most: Duration, reporter: &Reporter) {
-        /// Where no descriptor tells of the process's end, it is asked this often.
+        /// The process is asked this often whether it has ended, because no descriptor that is waited for tells of
+        /// that.
         const ROUND: Duration = Duration::from_millis(20);
         let round = most.min(ROUND);
         let timeout = Timespec { tv_sec: 0, tv_nsec: i64::from(round.subsec_nanos()) };
@@ -383,7 +392,8 @@ impl Worker {
                 Err(_) => {}
             }
         }
-        // The exit is looked at before the output, so that all that was written before it is read.
+        // The exit is looked at before the output is read, so that everything the worker wrote before its exit is in
+        // the pipe by then.
         if self.exited.is_none() {
             self.exited = self.process.poll_exit();
         }

@@ -30,7 +30,7 @@ pub fn dry_run(settings: &Settings) -> Result<Exit> {
     let pool = &settings.pool;
     let program = program.display().to_string();
     let words = match &settings.handler {
-        // The supplied worker's own code says nothing to a user.
+        // The command line of a supplied worker holds forkpool's own code, which says nothing to a user.
         Some(HandlerChoice { file, function: None, .. }) => format!("{program}, around {}", file.display()),
         Some(HandlerChoice { file, function: Some(function), .. }) => {
             format!("{program}, around {function} of {}", file.display())

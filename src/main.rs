@@ -12,29 +12,38 @@
 //! Data flows one way, and each stage can only wait for the stage after it. Nothing but records goes to
 //! stdout; everything said to people goes through the reporter to stderr.
 
-// From the top down; see each folder's mod.rs. A module knows those below it, and a part knows another part only
-// where data flows from one to the other.
+// The program from the top down: a module knows those below it, and none above it. Each folder's mod.rs says what is
+// in the folder.
 
-mod check;
-mod cli;
-mod dry_run;
-mod preflight;
+// What can be asked for: a run, a trial of the worker, and a look at what would be run.
 mod run;
+mod check;
+mod dry_run;
+
+// What a run begins with: every file is looked at, and what was typed becomes the settings of each part.
+mod preflight;
+mod cli;
+
+// What the process does besides its work: it obeys signals, and prints what was asked for instead of a run.
 mod signal;
 mod stdout;
 
+// The parts. A part knows another one only where data flows between them: the source hands jobs to the pool, the
+// collector takes outcomes from it, and both ends of a run use the journal.
+mod source;
 mod collect;
-mod journal;
 mod pool;
 mod protocol;
-mod report;
 mod shims;
-mod source;
+mod journal;
+mod report;
 
+// What every part may know: jobs, outcomes, errors, exit statuses.
 mod words;
 
-mod sys;
+// What knows nothing of jobs: bytes and text, and the system.
 mod text;
+mod sys;
 
 #[cfg(test)]
 mod testing;
@@ -45,9 +54,9 @@ use words::error::Result;
 use words::exit::Exit;
 
 fn main() {
-    // Before there is a second thread.
+    // A thread inherits the signals that are blocked, so this comes before there is a second one.
     signal::let_through();
-    // Usage errors, --help and --version end here.
+    // At a usage error, --help and --version clap ends the process here.
     let args = cli::Args::parse();
     let exit = start(args).unwrap_or_else(|error| {
         if error.exit != Exit::ReaderGone {

@@ -38,8 +38,8 @@ struct Base {
     counters: Arc<Counters>,
 }
 
-/// What the run needs for itself, all of it opened before the first worker is started: workers then take only what
-/// is left.
+/// What the run needs for itself, all of it opened before the first worker is started. Where descriptors, threads or
+/// processes are short, workers get what is left, and the run does not fail in the middle for want of its own.
 struct Opened {
     reporter: Reporter,
     recall: Option<Recall>,
@@ -51,7 +51,8 @@ struct Opened {
     received: Receiver<Message>,
 }
 
-/// Runs all jobs. The error is one that came before any job; later ones are told here.
+/// Runs all jobs. It returns an error only before any job has been read; whatever fails later is said on stderr, and is
+/// in the exit status.
 pub fn run(settings: Settings) -> Result<Exit> {
     let watcher = sys::watcher::start();
     let cancel = Cancel::new();
@@ -115,7 +116,8 @@ impl Base {
             writer.start_syncing(journal.sync, &self.cancel)?;
         }
         let (messages, received) = crossbeam_channel::unbounded();
-        // Each piece is announced to the dispatcher, which takes it at once.
+        // There is never more than one piece in this channel: the source announces each to the dispatcher, which takes
+        // it out.
         let (jobs, fresh) = crossbeam_channel::bounded(1);
         let has_worked = recall.as_ref().is_some_and(Recall::has_answers);
         let pool = Pool::new(Arc::new(settings.pool.clone()), fresh, has_worked)?;
@@ -155,7 +157,7 @@ impl Base {
             recall,
             keep_jobs: settings.pool.keep_jobs,
         };
-        // Never joined: it may sit in a read.
+        // The thread of the source is never joined: it may sit in a read of an input that does not end.
         pool::guarded("source".to_owned(), messages, move || source.run(feed)).map_err(|error| no_thread(&error))?;
         Ok(Collector {
             outputs,
@@ -170,7 +172,7 @@ impl Base {
         })
     }
 
-    /// The strongest of all that happened, as of the last record.
+    /// The exit status as of the last record: the strongest of what has happened to jobs, input and run.
     fn exit_of(&self, collected: &Collected) -> Exit {
         let jobs = if collected.failed > 0 { Exit::JobsFailed } else { Exit::Ok };
         let is_cut = !collected.complete || collected.gave_up_jobs;
@@ -181,7 +183,8 @@ impl Base {
         jobs.max(stopped).max(input)
     }
 
-    /// A run without any progress message leaves an empty file, not an old one.
+    /// Empties the progress file unless a progress message has done so: what an earlier run left there would be taken
+    /// for this one's.
     fn finish_progress_file(&self, file: Option<&Destination>) -> Exit {
         let Some(Err(error)) = file.map(Destination::begin) else { return Exit::Ok };
         let words = format!("cannot write to the progress file: {}", reason(&error));
@@ -189,7 +192,8 @@ impl Base {
         Exit::IoFailed
     }
 
-    /// Says how it went.
+    /// Writes the summary to its file and says how the run went. Returns the exit status, to which a summary that
+    /// cannot be written has been added.
     fn conclude(
         &self,
         collected: &Collected,
@@ -264,6 +268,6 @@ fn watch_stdout(cancel: &Arc<Cancel>) {
         }
         cancel.raise(Level::Abort, Reason::ReaderGone);
     };
-    // Without it the next write notices.
+    // If this thread cannot be started, the next write to stdout notices that its reader is gone.
     let _ = std::thread::Builder::new().name("stdout".to_owned()).spawn(watch);
 }

@@ -1,11 +1,12 @@
 //! Signals: what Ctrl-C, SIGTERM, SIGHUP and Ctrl-Z do to a run, and that a worker was stopped by its terminal.
 //!
-//! Once: read no more and finish what is in flight. Twice: kill at once and end, even if a write is stuck.
-//! Ctrl-Z stops the workers too (they are in groups of their own, which the terminal does not reach), and the
-//! time until `fg` is no job's time. A signal that was ignored at the start (`nohup`, `&`) stays ignored; one that
-//! was blocked is let through.
+//! After the first SIGINT, SIGTERM or SIGHUP the run reads no more and finishes what is in flight. After the second it
+//! kills at once and ends, even if a write is stuck. Ctrl-Z stops the workers too (they are in groups of their own,
+//! which the terminal does not reach), and the time until `fg` is no job's time. A signal that was ignored at the start
+//! (`nohup`, `&`) stays ignored; one that was blocked is let through.
 //!
-//! This knows how a run is stopped (`Cancel`), but not the pool: that hears of the rest through `Hooks`.
+//! This file knows how a run is stopped (`Cancel`), but not the pool, which hears of Ctrl-Z and of stopped children
+//! through `Hooks`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -20,9 +21,11 @@ use crate::words::cancel::{Cancel, Level, Reason};
 use crate::words::error::{Error, HIGHER_LIMIT, Result};
 use crate::words::exit::Exit;
 
-/// After a second signal the run gets this long to bury its workers and say how far it came.
+/// After a second signal the run gets this long to bury its workers and say how far it came. Killed processes are gone
+/// in milliseconds, so only what is stuck takes longer.
 const LAST_MOMENT: Duration = Duration::from_secs(2);
-/// Time for the slots to stop their workers before we stop ourselves.
+/// Time for the slots to stop their workers before this process stops itself: long for a thread to wake, short for
+/// whoever pressed Ctrl-Z.
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// What others do at a signal. Each is called on the signals' thread, which hears no other signal meanwhile.
@@ -43,24 +46,28 @@ struct Handlers {
     cancel: Arc<Cancel>,
     hooks: Hooks,
     reporter: Reporter,
+    /// How many signals have come that stop a run.
     seen: AtomicU32,
     grace: Duration,
+    /// The thread that ends the process after `LAST_MOMENT` has been started.
     leaving: AtomicBool,
 }
 
 /// Lets the signals of this file through, and the terminal's SIGQUIT, which ends us by default, although whoever
-/// started this process may have blocked them. To be called while there is only one thread.
+/// started this process may have blocked them. To be called while there is only one thread: each inherits what is
+/// blocked from the one that starts it.
 pub fn let_through() {
     sys::signals::unblock(&[SIGINT, SIGTERM, SIGHUP, SIGTSTP, SIGCHLD, libc::SIGQUIT]);
     if sys::signals::was_ignored(SIGCHLD) {
-        // The system would throw away how a worker has ended.
+        // While SIGCHLD is ignored, the system throws away how a child has ended, so that no worker's end could be
+        // explained.
         sys::signals::restore(SIGCHLD);
     }
 }
 
 /// Installs all handlers. They run on threads of their own, not in signal context.
 pub fn install(cancel: Arc<Cancel>, hooks: Hooks, reporter: Reporter, grace: Duration) -> Result<()> {
-    // Each needs a thread and a pipe: only want of them is in the way.
+    // A handler needs a thread and a pipe, so it fails only where there are no more of them: a higher limit helps.
     let failed = |error: &dyn std::fmt::Display| {
         let message = format!("cannot install signal handlers: {error}");
         Error::pool(message).hint(HIGHER_LIMIT)
@@ -76,7 +83,8 @@ pub fn install(cancel: Arc<Cancel>, hooks: Hooks, reporter: Reporter, grace: Dur
     let wanted: Vec<i32> = [SIGTERM, SIGHUP, SIGTSTP, SIGCHLD].into_iter().filter(is_wanted).collect();
     let mut signals = signal_hook::iterator::Signals::new(wanted).map_err(|error| failed(&error))?;
     let body = move || {
-        // A worker may have been stopped before there was a handler.
+        // A child that this process was given by `exec`, or the watcher, may have ended before there was a handler:
+        // nobody tells of it again.
         handlers.look_at_children();
         for signal in signals.forever() {
             match signal {
@@ -106,10 +114,11 @@ impl Handlers {
         let handlers = Arc::clone(self);
         let leave = move || {
             std::thread::sleep(LAST_MOMENT);
-            // Still here: a write is stuck. The workers have been killed by their slots.
+            // The process is still here, so a write is stuck. The slots have killed their workers when the level rose.
             let exit = handlers.cancel.reason().map_or(Exit::Signal(signal), |reason| reason.exit());
             exit.leave();
         };
+        // Without a thread that could wait there is no last moment.
         if std::thread::Builder::new().spawn(leave).is_err() {
             Exit::Signal(signal).leave();
         }
@@ -124,7 +133,8 @@ impl Handlers {
         (self.hooks.resume)();
     }
 
-    /// A child was stopped, or it has ended: if it is a worker, its slot sees that by itself.
+    /// A child has been stopped, or has ended. A worker's end is seen by its slot without our help; other children are
+    /// reaped here, and the pool is told of a stop.
     fn look_at_children(&self) {
         sys::children::reap_strangers();
         let options = WaitIdOptions::STOPPED | WaitIdOptions::NOWAIT | WaitIdOptions::NOHANG;

@@ -6,7 +6,7 @@ use crate::sys;
 use crate::words::error::{Error, Result, reason};
 use crate::words::exit::Exit;
 
-/// Writes to stdout what the user asked for instead of a run.
+/// Writes all of `bytes`. A reader that has gone away is an exit status, not an error: there is nobody left to tell.
 pub fn print(bytes: &[u8]) -> Result<Exit> {
     if sys::was_closed(1) {
         return Err(Error::io("stdout is closed"));
