@@ -4,14 +4,15 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
-/// Wakes a thread that sleeps in `poll`: its descriptor is readable once it has been rung. Any number of rings
-/// is one. It is cheap to clone, and all clones are the same bell.
+/// Wakes a thread that sleeps in `poll`: the descriptor of a bell that has been rung is readable. Any number of rings
+/// is one. A bell is cheap to clone, and all clones are the same bell.
 #[derive(Debug, Clone)]
 pub struct Bell {
     ends: Arc<Ends>,
 }
 
-/// One descriptor that counts rings. There are as many bells as workers and more, and descriptors are limited.
+/// One descriptor that counts rings. A pipe would take two, and there is a bell for each worker and more, while
+/// descriptors are limited.
 #[cfg(target_os = "linux")]
 #[derive(Debug)]
 struct Ends {
@@ -27,12 +28,13 @@ impl Ends {
     }
 
     fn ring(&self) {
-        // Fails only when the counter is full, after 2^64 rings that nobody has heard.
+        // The write fails only when the counter is full, after 2^64 rings that nobody has heard: the bell is rung then.
         let _ = rustix::io::write(&self.counter, &1_u64.to_ne_bytes());
     }
 
     fn hush(&self) {
-        // One read sets the counter to zero; it fails when the bell is silent already.
+        // One read sets the counter to zero. The read fails only when the counter is zero, and the bell silent,
+        // already.
         let _ = rustix::io::read(&self.counter, &mut [0; 8]);
     }
 
@@ -41,7 +43,7 @@ impl Ends {
     }
 }
 
-/// A pipe, where the system has nothing better.
+/// Two ends of a pipe, where the system has no descriptor that counts.
 #[cfg(not(target_os = "linux"))]
 #[derive(Debug)]
 struct Ends {
@@ -89,7 +91,7 @@ impl Bell {
         self.ends.hush();
     }
 
-    /// Readable when it has been rung.
+    /// A descriptor that is readable when the bell has been rung.
     pub fn fd(&self) -> BorrowedFd<'_> {
         self.ends.heard()
     }

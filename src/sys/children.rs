@@ -16,11 +16,14 @@ use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError, RwLock};
 
 use super::{prepare_worker, signals, watcher};
 
-/// The process ids of the workers. There is one table of children in a process, so this is no part of any value.
+/// The process ids of the workers. The system has one table of children for this process, so there is one list of them,
+/// and no value that could own it.
 static WORKERS: LazyLock<Mutex<HashSet<i32>>> = LazyLock::new(Mutex::default);
-/// Shared by those who start a worker, until it is on the list; held alone by who is about to reap a stranger.
+/// Held (to read) by whoever starts a worker, until the worker is on the list, and (to write) by whoever is about to
+/// reap a stranger: a worker that dies before it is on the list would be taken for one.
 static STARTS: RwLock<()> = RwLock::new(());
-/// A dead worker stood before whatever strangers there may be: they are looked for once it is reaped.
+/// The system shows one dead child at a time, and the last one shown was a worker: strangers are looked for again once
+/// that worker has been reaped.
 static LOOK_AGAIN: AtomicBool = AtomicBool::new(false);
 
 /// Starts a worker in a process group of its own, to be killed with the calling thread.
@@ -28,6 +31,7 @@ pub fn start(command: &mut Command) -> io::Result<Child> {
     use std::os::unix::process::CommandExt;
     command.process_group(0);
     prepare_worker(command);
+    // The lock may be taken after a panic, here and below: it guards no data.
     let _starting = STARTS.read().unwrap_or_else(PoisonError::into_inner);
     let child = signals::while_blocked(|| command.spawn())?;
     let id = child.id().cast_signed();
@@ -36,12 +40,13 @@ pub fn start(command: &mut Command) -> io::Result<Child> {
     Ok(child)
 }
 
-/// Reaps a worker whose group has been swept. One that cannot be killed is a stranger from now on.
+/// Reaps a worker whose group has been swept. A worker that could not be killed is a stranger from now on, to be reaped
+/// when it ends after all.
 pub fn reap(mut worker: Child) {
     let id = worker.id().cast_signed();
-    // Before the id may be given to somebody else.
+    // The watcher is told before the worker is reaped: after that the id may be somebody else's.
     watcher::ended(id);
-    // Fails only if it was reaped already, and nobody else does that.
+    // This fails only where the worker has been reaped already, and nobody else reaps what is on the list.
     let _ = worker.try_wait();
     workers().remove(&id);
     if LOOK_AGAIN.load(Ordering::Acquire) {
@@ -55,13 +60,14 @@ pub fn reap_strangers() {
     while let Some(id) = first_dead() {
         if is_worker(id) {
             LOOK_AGAIN.store(true, Ordering::Release);
-            // Its slot may have reaped it before it could see that.
+            // The slot may have reaped it just before `LOOK_AGAIN` was set, and so have missed that.
             if is_worker(id) {
                 return;
             }
             continue;
         }
-        // It may be a worker that is not on the list yet: looked at again while none is being started.
+        // It may be a worker that was not on the list yet, so the list is looked at again while no worker is being
+        // started.
         let _alone = STARTS.write().unwrap_or_else(PoisonError::into_inner);
         if !is_worker(id) {
             watcher::reaping(id);
@@ -75,7 +81,7 @@ fn is_worker(id: i32) -> bool {
 }
 
 fn workers() -> MutexGuard<'static, HashSet<i32>> {
-    // A set of numbers is whole between any two calls.
+    // The lock may be taken after a panic: a set of numbers is whole between any two calls.
     WORKERS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

@@ -6,14 +6,15 @@
 //! process did not run, and the time beyond a usual beat is left out of the clock for ever. Ctrl-Z, which we
 //! are told of, stops the clock and `fg` lets it go on.
 //!
-//! The clock measures nothing shorter than that: a process that is merely slow, on a busy machine or under a
-//! processor quota, loses no time to it. The arithmetic is `Beats`, which is handed the real time.
+//! A gap of less than a second is counted like any other time: a process that is merely slow, on a busy machine or
+//! under a processor quota, is not taken for one that was stopped. The arithmetic is `Beats`, which is handed the real
+//! time.
 
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-/// Between two beats. What is shown of a gap is one beat, so it is to be short beside any time limit; four
+/// The time between two beats. Of a gap one beat is counted, so a beat is to be short beside any time limit; four
 /// wake-ups a second cost nothing that can be measured.
 const BEAT: Duration = Duration::from_millis(250);
 /// A beat that is this late shows that the process was not run. A thread may wait tens of milliseconds for
@@ -36,7 +37,7 @@ struct Shared {
     /// each other.
     version: AtomicU64,
     beats: [AtomicU64; 3],
-    /// The latest time shown since the last beat, if that beat is overdue: the clock must not fall behind it.
+    /// The latest time that anybody was shown while a beat was overdue: the clock must not fall behind it.
     shown: AtomicU64,
 }
 
@@ -53,7 +54,7 @@ impl Clock {
                 shared.change(Beats::beat);
             }
         };
-        // The thread sleeps: the smallest stack that the system allows will do.
+        // The thread does nothing but sleep and beat, so it gets a small stack.
         std::thread::Builder::new().name("clock".to_owned()).stack_size(STACK).spawn(beat)?;
         Ok(clock)
     }
@@ -87,7 +88,7 @@ impl Clock {
     }
 }
 
-/// The beating thread calls nothing that needs more.
+/// The stack of the beating thread: some frames of arithmetic, and what the system takes of it.
 const STACK: usize = 64 * 1024;
 
 impl Shared {
@@ -95,7 +96,8 @@ impl Shared {
         loop {
             let version = self.version.load(Ordering::Acquire);
             let beats = self.beats();
-            // Read after the beats: in between, this thread may have been away for hours.
+            // The real time is read after the beats. If it were read before them, a thread that was away in between
+            // would be shown the time of the last beat, when others have seen a later one.
             let real = self.real();
             fence(Ordering::Acquire);
             if version % 2 == 1 || version != self.version.load(Ordering::Relaxed) {
@@ -149,7 +151,7 @@ struct Beats {
     stopped: Option<u64>,
 }
 
-/// In place of the time at which a clock was stopped, for one that goes.
+/// Stands for `None` in `Beats::stopped`, in words that can be stored in atomics: the clock goes.
 const GOES: u64 = u64::MAX;
 
 impl Beats {
@@ -167,7 +169,7 @@ impl Beats {
     }
 
     fn beat(&mut self, real: u64, shown: u64) {
-        // A reader may have been shown more than one beat before the gap was known to be one.
+        // A reader that asked before the gap was known to be one may have been shown more than one beat of it.
         let now = self.now(real).max(shown);
         if self.stopped.is_none() {
             self.lost = real - now;
@@ -208,7 +210,7 @@ mod tests {
 
     const MS: u64 = 1_000_000;
 
-    /// A clock that is handed the real time, in milliseconds.
+    /// The arithmetic with what `Shared` does around it, handed the real time in milliseconds.
     #[derive(Default)]
     struct Tried {
         beats: Beats,

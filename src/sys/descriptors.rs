@@ -61,7 +61,7 @@ pub fn given(number: i32) -> io::Result<OwnedFd> {
     }
     // SAFETY: F_GETFD takes no argument and changes nothing; a closed descriptor is an error return.
     let flags = unsafe { libc::fcntl(number, libc::F_GETFD) };
-    // What came through exec cannot be close-on-exec, and everything that this process opens is.
+    // A descriptor that came through exec cannot be close-on-exec, and every one that this process opens is.
     if flags == -1 || flags & libc::FD_CLOEXEC != 0 {
         return Err(closed());
     }
@@ -74,7 +74,8 @@ pub fn given(number: i32) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(copy) })
 }
 
-/// How many descriptors are open. Where the system does not tell, the three standard ones are assumed.
+/// How many descriptors are open. Where the system does not tell, the three standard ones are assumed: a guess that is
+/// too low lets a run start that may lack some later.
 pub fn count() -> usize {
     // Reading the folder opens one descriptor, which is in the list.
     std::fs::read_dir("/dev/fd").map_or(3, |entries| entries.count().saturating_sub(1))
@@ -86,8 +87,8 @@ pub fn limits() -> (Option<u64>, Option<u64>) {
     (current, maximum)
 }
 
-/// Allows this process as many descriptors as it may allow itself, and at least `needed` where nothing bounds them.
-/// Workers are still started with the limit that this process was started with.
+/// Allows this process as many descriptors as its hard limit does, or `needed` where there is no hard limit. Workers
+/// are still started with the limit that this process was started with.
 pub fn raise_limit(needed: u64) -> io::Result<()> {
     let first = rustix::process::getrlimit(Resource::Nofile);
     let raised = Rlimit { current: Some(first.maximum.unwrap_or(needed)), maximum: first.maximum };

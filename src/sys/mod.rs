@@ -14,10 +14,10 @@ use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::sync::atomic::{AtomicU8, Ordering};
 
-/// Prepares the start of a worker: it has none of the signals blocked or ignored that only forkpool has so, and it
-/// is killed when the thread that spawns it ends, as that thread does with this process, even by SIGKILL. The
-/// thread must live as long as the worker is wanted. Elsewhere than on Linux a worker notices the end of its input
-/// instead. Its limit of descriptors is the one that this process was started with.
+/// Prepares the start of a worker: it has none of the signals blocked or ignored that only forkpool has so, and it is
+/// killed when the thread that spawns it ends, as that thread does with this process, even by SIGKILL. The thread must
+/// live as long as the worker is wanted. Elsewhere than on Linux a worker notices the end of its input instead. The
+/// worker's limit of descriptors is the one that this process was started with.
 fn prepare_worker(command: &mut Command) {
     let parent = rustix::process::getpid();
     // SAFETY: between fork and exec only async-signal-safe calls are made: sigaction, sigprocmask, prctl and
@@ -50,8 +50,8 @@ fn die_with(_: rustix::process::Pid) -> std::io::Result<()> {
 /// Which of the descriptors 0, 1 and 2 were closed when this process was started, as bits.
 static CLOSED: AtomicU8 = AtomicU8::new(0);
 
-/// Looks at what this process was started with before Rust's runtime changes it: it opens /dev/null in place of
-/// a closed standard descriptor, so that records would vanish without an error, and ignores SIGPIPE.
+/// Looks at what this process was started with before Rust's runtime changes it: the runtime opens /dev/null in place
+/// of a closed standard descriptor, so that records would vanish without an error, and ignores SIGPIPE.
 #[used]
 #[cfg_attr(target_os = "linux", unsafe(link_section = ".init_array"))]
 #[cfg_attr(target_os = "macos", unsafe(link_section = "__DATA,__mod_init_func"))]

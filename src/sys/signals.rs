@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// Which signals were ignored when this process was started, as bits: signal 1 is bit 0.
 static IGNORED: AtomicU64 = AtomicU64::new(0);
 
-/// No system that forkpool runs on has signals beyond this one.
+/// The last signal: Linux has 64 (but for MIPS), other systems have fewer, and the bits of a `u64` hold them.
 const LAST: i32 = 64;
 
 /// Notes which signals are ignored. Called before `main`, because Rust's runtime ignores SIGPIPE.
@@ -85,7 +85,8 @@ pub fn reset_for_worker() {
         // that it was ignored before is not passed on.
         let wanted = if was_ignored(signal) && signal != libc::SIGCHLD { libc::SIG_IGN } else { libc::SIG_DFL };
         if action.sa_sigaction != wanted {
-            // To ignore a signal drops one that waits: it was meant for forkpool, whose group the worker was in.
+            // While a signal is ignored, one of its kind that waits is dropped: it was meant for forkpool, whose group
+            // the worker was in.
             dispose(signal, libc::SIG_IGN);
             dispose(signal, wanted);
         }

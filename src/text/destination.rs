@@ -14,16 +14,17 @@ use rustix::io::Errno;
 #[derive(Debug)]
 pub struct Destination {
     file: File,
-    /// The old content is still there and has to go.
+    /// The old content is to be replaced, and is still there.
     stale: AtomicBool,
 }
 
 /// What becomes of what a file holds already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Old {
-    /// It goes: the user has named a file to be written anew.
+    /// The old content goes: the user has named a file to be written anew.
     Replaced,
-    /// It stays, and what is written comes where the descriptor stands: the user, or his shell, has opened it.
+    /// The old content stays, and what is written comes where the descriptor stands: the user, or the user's shell, has
+    /// opened it.
     Kept,
 }
 
@@ -66,6 +67,7 @@ impl AsFd for Destination {
     }
 }
 
+/// For `write!` and `write_all`, by whoever shares the destination.
 impl io::Write for &Destination {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         Destination::write(self, bytes)

@@ -2,17 +2,18 @@
 
 use bytes::Bytes;
 
-/// Bytes that arrive in any pieces and leave as whole lines.
+/// Bytes that arrive in pieces of any size and leave as whole lines.
 #[derive(Debug, Default)]
 pub struct LineQueue {
     buffer: Vec<u8>,
     /// No line ends before this place, so no byte is searched twice: a long line must not cost O(n²).
     searched: usize,
-    /// The last line that outgrew a read was this long, so the next one may be too.
+    /// How long the last long line was (one that took several reads): the next one may be as long.
     long: usize,
 }
 
-/// One read takes this much at least: the default pipe capacity on Linux.
+/// The room for one read, as much as a pipe of the default capacity on Linux holds. It is made anew when a quarter of
+/// it is left.
 const READ: usize = 64 * 1024;
 
 impl LineQueue {
@@ -36,6 +37,7 @@ impl LineQueue {
         &self.buffer
     }
 
+    /// Forgets the bytes of a line that has not ended.
     pub fn discard(&mut self) {
         self.buffer = Vec::new();
         self.searched = 0;
@@ -48,7 +50,8 @@ impl LineQueue {
             return Bytes::new();
         };
         let end = self.searched + last + 1;
-        // Short lines forget it: nobody is to reserve a gigabyte because of one line long ago.
+        // Each read of short lines halves the expected length: nobody is to reserve a gigabyte because of one line long
+        // ago.
         self.long = if self.searched > 0 { end } else { self.long / 2 };
         self.searched = 0;
         // A few short lines are copied, so that a result that waits does not hold a whole read buffer.

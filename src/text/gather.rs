@@ -26,17 +26,18 @@ impl Put for Vec<u8> {
 
 #[derive(Debug, Default)]
 pub struct Gather {
-    /// All that stands before `text`.
+    /// The bytes that stand before those of `text`.
     pieces: VecDeque<Bytes>,
     text: Vec<u8>,
-    /// How much has gone out of the first of them.
+    /// How many bytes of the first piece, or of `text` where there is no piece, have gone out.
     sent: usize,
 }
 
-/// A payload of this size is shared. It does not fit a pipe of the default capacity, so that a write of its
-/// own costs nothing more.
+/// A payload from this size on is shared. It fills a pipe of the default capacity alone, so that a write of its own
+/// costs nothing more.
 const SHARED: usize = 64 * 1024;
-/// A text buffer that has grown beyond this is given back once it is empty.
+/// A text buffer that has grown beyond this is given back once it is empty, so that one burst does not keep its memory
+/// for ever.
 const KEPT: usize = 1 << 20;
 
 impl Gather {
@@ -48,12 +49,12 @@ impl Gather {
         self.pieces.iter().map(Bytes::len).sum::<usize>() + self.text.len() - self.sent
     }
 
-    /// What is to go out next; not all there is, but empty only if there is nothing.
+    /// The bytes that are to go out next. They need not be all there are, but if they are none, there are none.
     pub fn first(&self) -> &[u8] {
         &self.pieces.front().map_or(&self.text[..], |piece| &piece[..])[self.sent..]
     }
 
-    /// So many bytes of `first` have gone out.
+    /// So many bytes of `first` have gone out, and are forgotten.
     pub fn advance(&mut self, bytes: usize) {
         self.sent += bytes;
         if !self.first().is_empty() {

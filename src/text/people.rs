@@ -24,7 +24,7 @@ fn is_bidi(c: char) -> bool {
     matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// As `escape`; what is not UTF-8 is shown byte by byte.
+/// Like `escape`, for bytes: those that are not UTF-8 are shown as one escape each.
 pub fn escape_bytes(bytes: &[u8]) -> String {
     let mut escaped = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
@@ -51,7 +51,7 @@ pub fn seconds(seconds: f64) -> String {
     if seconds < 9.95 { format!("{seconds:.2} s") } else { whole_seconds(seconds) }
 }
 
-/// As `seconds`, for a time that nobody knows exactly: `3 s`, at least one.
+/// Like `seconds`, but in whole seconds and at least one, for a time that is only an estimate: `3 s`.
 pub fn whole_seconds(seconds: f64) -> String {
     let whole = seconds.round().max(1.0) as u64;
     match whole {

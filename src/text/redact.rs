@@ -39,7 +39,7 @@ fn string_length(json: &[u8]) -> usize {
         if json[at - 1] == b'"' {
             return at;
         }
-        // The escaped character.
+        // The character behind a backslash is skipped: if it is a quote, it does not end the string.
         at += 1;
     }
     json.len()
@@ -63,6 +63,7 @@ fn value_length(json: &[u8]) -> usize {
             }
             _ => at += 1,
         }
+        // A string, object or array has ended. A number or a word ends at what follows it, seen above.
         if depth == 0 && matches!(json[at - 1], b'"' | b'}' | b']') {
             return at;
         }

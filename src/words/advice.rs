@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// What a worker said of its own error.
+/// What a worker said of its own error; `None` where it said nothing of that.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct RetryAdvice {
     pub retryable: Option<bool>,

@@ -75,6 +75,7 @@ impl Cancel {
         Arc::new(Cancel { level: AtomicU8::new(0), state: Mutex::default() })
     }
 
+    /// How urgently the run is to end, as of now.
     pub fn level(&self) -> Level {
         match self.level.load(Ordering::Acquire) {
             0 => Level::Run,
@@ -83,7 +84,8 @@ impl Cancel {
         }
     }
 
-    /// Raises the level (it never falls) and wakes everybody when it changed.
+    /// Raises the level, which never falls, and wakes everybody if it has changed. The reason is kept either way: the
+    /// strongest one decides the exit status.
     pub fn raise(&self, level: Level, reason: Reason) {
         let mut state = self.lock();
         state.reasons.push(reason);
@@ -92,13 +94,14 @@ impl Cancel {
         }
         state.bells.iter().for_each(Bell::ring);
         let listeners = state.listeners.clone();
-        // They may ask for the reason themselves.
+        // The lock is given back before the listeners are called: a listener may ask for the reason, which takes it
+        // again.
         drop(state);
         listeners.iter().for_each(|listener| self.call(listener));
     }
 
-    /// `listener` is called at every change of the level from now on, and now if the level is not that of a run that
-    /// goes on. It may hear of a change twice, and of a lower level after a higher one.
+    /// `listener` is called at every change of the level from now on, and at once if the run is being stopped already.
+    /// It is called outside of the lock, so it may hear of a change twice, and of a lower level after a higher one.
     pub fn tell(&self, listener: impl Fn(Level, &str) + Send + Sync + 'static) {
         let listener: Listener = Arc::new(listener);
         self.lock().listeners.push(Arc::clone(&listener));

@@ -4,7 +4,8 @@
 
 use crate::words::exit::Exit;
 
-/// Shown once, by `main`: `forkpool: error: MESSAGE` and perhaps `hint: HINT`.
+/// Shown once, as `forkpool: error: MESSAGE` and perhaps `hint: HINT`: by `main` if the run was refused, else at the
+/// end of the run.
 #[derive(Debug, Clone)]
 pub struct Error {
     pub exit: Exit,

@@ -2,9 +2,8 @@
 
 use crate::sys;
 
-/// Weakest first: when several apply, the strongest is the exit status. `Refused` mostly comes alone, before any job
-/// has been run; but a second input may turn out to be of no use after jobs of the first have failed, and then it is
-/// the stronger of the two, because the run is not complete.
+/// Weakest first: when several apply, the strongest is the exit status. `Refused` comes alone, before any job has
+/// ended: an input that turns out to be of no use after that has failed (`IoFailed`), as the collector sees to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Exit {
     /// Every job ok and every byte of output accepted by the system.
@@ -44,8 +43,8 @@ impl Exit {
     /// thing and ends its own loop; SIGPIPE is a plain status, since shells stay silent about it anyway.
     pub fn leave(self) -> ! {
         if let Exit::Signal(signal) = self {
-            // Returns only in process 1, the entry point of a container, which no signal ends: there the status says
-            // the same.
+            // This returns only in process 1, the entry point of a container, which no signal ends. There the status
+            // says the same.
             sys::signals::act_by_default(signal);
         }
         std::process::exit(self.status())

@@ -6,6 +6,6 @@ use bytes::Bytes;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Header {
     pub names: Vec<String>,
-    /// The header's own bytes, without the line end; empty if the table has none.
+    /// The bytes of the header's line, as they were read, without the line end; empty if the table has no header.
     pub raw: Bytes,
 }

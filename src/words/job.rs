@@ -16,15 +16,15 @@ pub struct Job {
     pub line: u64,
     /// One JSON text without surrounding blanks and without line breaks.
     pub data: Bytes,
-    /// What most jobs do not have; boxed, so that a job stays small.
+    /// The parts that most jobs do not have; boxed, so that a job stays small.
     pub extra: Option<Box<Extra>>,
 }
 
 /// The rare parts of a job.
 #[derive(Debug, Clone, Default)]
 pub struct Extra {
-    /// The input's own bytes (a CSV row, a plain line) without the line end, kept for `--rejects` where
-    /// they differ from `data`.
+    /// The bytes that were read (a CSV row, a plain line) without the line end, kept for `--rejects` where they differ
+    /// from `data`.
     pub raw: Option<Bytes>,
     /// The job's own time limit, from `--timeout-field`.
     pub timeout: Option<Duration>,
@@ -45,7 +45,7 @@ impl Job {
         self.extra.as_ref().and_then(|extra| extra.timeout)
     }
 
-    /// The bytes to write into a rejects file: the input's own where they were kept, else the data.
+    /// The bytes to write into a rejects file: those that were read, where they were kept, or else the data.
     pub fn raw(&self) -> &Bytes {
         self.extra.as_ref().and_then(|extra| extra.raw.as_ref()).unwrap_or(&self.data)
     }

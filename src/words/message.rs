@@ -11,7 +11,7 @@ pub enum Message {
     Restored(Vec<Outcome>),
     /// No more jobs will be read.
     InputEnded(InputEnd),
-    /// A thread has died of a bug; jobs may be lost.
+    /// The thread of this name has died of a bug; the jobs that it had may be lost.
     Panicked(String),
 }
 
@@ -20,9 +20,10 @@ pub enum Message {
 pub struct InputEnd {
     /// Jobs read, bad ones included.
     pub jobs: u64,
-    /// Not all of the input was read: the run was stopped, or this happened.
+    /// All of the input was read. If not, the run was stopped, or `error` says what went wrong.
     pub complete: bool,
     /// Lines that were not read, if anybody knows.
     pub unread: Option<u64>,
+    /// Reading the input failed.
     pub error: Option<Error>,
 }

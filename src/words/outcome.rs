@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::job::Job;
 use crate::text::json::field;
 
-/// How a job ended. The order is that of the summary.
+/// How a job ended, in the order in which the summary names them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Status {
     Ok,
@@ -20,6 +20,7 @@ pub enum Status {
 }
 
 impl Status {
+    /// Each status at the place of its number (`status as usize`), which counters and the journal's index go by.
     pub const ALL: [Status; 7] =
         [Status::Ok, Status::Error, Status::Timeout, Status::Died, Status::BadReply, Status::BadInput, Status::NotRun];
 
@@ -56,7 +57,7 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// Bytes that it keeps in memory, about.
+    /// About how many bytes of memory the outcome takes.
     pub fn size(&self) -> usize {
         self.payload.len() + self.job.data.len()
     }
@@ -107,7 +108,7 @@ impl JobError {
     }
 }
 
-/// `KittenBites: Felix bites`: the words of an error as an outcome has it.
+/// The words of an error that is JSON, as in an outcome: `KittenBites: Felix bites`.
 pub fn error_words(error: &[u8]) -> String {
     let text = |name| field(error, name).and_then(|raw| serde_json::from_str::<String>(raw.get()).ok());
     format!("{}: {}", text("name").unwrap_or_default(), text("message").unwrap_or_default())

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-/// What is started for each slot.
+/// The program that is started for each slot, and how it is spoken to.
 #[derive(Debug, Clone)]
 pub struct WorkerCommand {
     pub program: OsString,
@@ -14,16 +14,16 @@ pub struct WorkerCommand {
 /// Which descriptors of the worker carry the protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Channel {
-    /// stdin and stdout.
+    /// The worker reads jobs on stdin and writes replies on stdout.
     Stdio,
-    /// Descriptors 3 and 4; stdin is empty, stdout goes to stderr.
+    /// Jobs come on descriptor 3 and replies go to 4; stdin is empty, stdout goes to stderr.
     Private,
     /// A socket on descriptor 3, as `child_process.fork` makes it; stdin is empty, stdout goes to stderr.
     NodeIpc,
 }
 
-/// A handler as it was asked for. People, and a journal, care about this, and not about the supplied worker's
-/// command line, which may look different in the next version.
+/// A handler as the user named it. Messages and a journal say this, and not the command line of the supplied worker,
+/// which may look different in the next version.
 #[derive(Debug, Clone)]
 pub struct HandlerChoice {
     pub file: PathBuf,
