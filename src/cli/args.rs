@@ -1,5 +1,5 @@
-//! What the user typed: the only file that knows clap. It records and checks single values; what follows from
-//! them together is decided in `config`.
+//! What the user typed: the only file that knows clap. It records and checks single values; what follows from them
+//! together is decided in `settings`.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -343,14 +343,14 @@ pub enum FailureLimit {
     Percent(f64),
 }
 
-/// The script that makes SHELL complete forkpool's flags.
+/// The script with which `shell` completes forkpool's flags.
 pub fn completions(shell: clap_complete::Shell) -> Vec<u8> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut <Args as clap::CommandFactory>::command(), "forkpool", &mut script);
     script
 }
 
-/// `ndjson`, `csv` …
+/// A parser that takes the name of a format: `ndjson`, `csv` …
 fn format() -> impl TypedValueParser<Value = Format> {
     named(Format::ALL.map(|format| (format.name(), format)))
 }
@@ -359,13 +359,13 @@ fn progress() -> impl TypedValueParser<Value = Progress> {
     named([("auto", Progress::Auto), ("bar", Progress::Bar), ("plain", Progress::Plain), ("off", Progress::Off)])
 }
 
-/// Takes one of these names, which completions and error messages list.
+/// A parser that takes one of these names; completions and error messages list them.
 fn named<T: Copy + Send + Sync + 'static, const N: usize>(
     values: [(&'static str, T); N],
 ) -> impl TypedValueParser<Value = T> {
     PossibleValuesParser::new(values.map(|(name, _)| name)).map(move |typed| {
         let chosen = values.iter().find(|(name, _)| *name == typed);
-        chosen.expect("the parser takes only these names").1
+        chosen.expect("the parser has refused every other name").1
     })
 }
 
@@ -393,7 +393,7 @@ fn percent(text: &str) -> Option<Result<f64, String>> {
     })
 }
 
-/// More workers than this is a slip of the finger, not a wish.
+/// More workers than this are a slip of the finger, not a wish: each is a process and a thread.
 const MOST_WORKERS: usize = 10_000;
 
 fn worker_count(text: &str) -> Result<WorkerCount, String> {

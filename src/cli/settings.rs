@@ -23,7 +23,7 @@ use crate::words::worker::{Channel, HandlerChoice, WorkerCommand};
 
 #[derive(Debug)]
 pub struct Settings {
-    /// What the worker is supplied for, if it is.
+    /// The handler, if forkpool supplies the worker around it.
     pub handler: Option<HandlerChoice>,
     pub input: InputSettings,
     pub pool: PoolSettings,
@@ -33,7 +33,7 @@ pub struct Settings {
     pub stop: StopPolicy,
 }
 
-/// Reads ahead at least this far, so that tiny jobs travel in large pieces.
+/// The window is at least this many jobs, so that tiny jobs travel in large pieces.
 const WINDOW_MIN: usize = 1024;
 
 impl Settings {
@@ -241,7 +241,8 @@ fn pool(args: &Args, protocol: Protocol, output: &OutputSettings) -> Result<Pool
     })
 }
 
-/// Several jobs in the hands of one worker need numbers, and are either queued or run at the same time.
+/// Refuses what cannot go together: several jobs in the hands of one worker need a protocol that can tell their answers
+/// apart, and they are either queued or run at the same time.
 fn refuse_queues(protocol: Protocol, depth: Depth, concurrency: usize, depth_is_given: bool) -> Result<()> {
     if protocol == Protocol::NodeIpc && (depth != Depth::Fixed(1) || concurrency > 1) {
         return Err(Error::refused("node-ipc has no job ids, so --depth and --concurrency must be 1"));
@@ -285,7 +286,7 @@ fn worker_command(args: &Args, protocol: Protocol, concurrency: usize) -> Result
     Ok((WorkerCommand { program: program.clone(), args: rest.to_vec(), channel }, false))
 }
 
-/// The processors this process may use, by affinity and by cgroup quota.
+/// How many processors this process may use, by affinity and by cgroup quota; one where the system does not tell.
 fn processors() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }

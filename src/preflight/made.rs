@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::Stat;
 
-/// Removes these files when it is dropped, unless they are to be kept.
+/// The files that were made for this run. They are removed when this is dropped, unless `keep` has been called.
 #[derive(Debug, Default)]
 pub struct Made {
     files: Vec<(PathBuf, Stat)>,
@@ -29,11 +29,12 @@ impl Made {
 impl Drop for Made {
     fn drop(&mut self) {
         for (path, made) in &self.files {
-            // Somebody else may have put another file there, or written into this one.
+            // Only a file that is ours and empty is removed: meanwhile somebody else may have put another one there, or
+            // written into it.
             let is_ours = rustix::fs::lstat(path)
                 .is_ok_and(|now| (now.st_dev, now.st_ino) == (made.st_dev, made.st_ino) && now.st_size == 0);
             if is_ours {
-                // If this fails, an empty file stays, which is no reason to hide why the run was refused.
+                // If the removal fails, an empty file stays, which is no reason to hide why the run was refused.
                 let _ = std::fs::remove_file(path);
             }
         }

@@ -39,9 +39,9 @@ pub struct Ready {
     pub progress_file: Option<Arc<Destination>>,
     pub summary: Option<WholeFile>,
     pub journal: Option<Journal>,
-    /// To be kept once the run is not refused any more.
+    /// The files that were made: removed with this, unless the run calls `keep` once it is not refused any more.
     pub made: Made,
-    /// What the user should know.
+    /// Words for the user about what was found, though nothing was refused for it.
     pub notices: Vec<String>,
 }
 
@@ -54,7 +54,7 @@ struct Written {
     journal: Option<journal::Locked>,
 }
 
-/// Looks at everything. The error says what is refused, and nothing has been changed then.
+/// Looks at everything. The error says why the run is refused; all files are as they were then.
 pub fn look(settings: &Settings, context: &Context) -> Result<Ready> {
     room::provide_descriptors(settings)?;
     let program = process::find_program(&settings.pool.command.program, std::env::var_os("PATH"))?;
@@ -66,7 +66,8 @@ pub fn look(settings: &Settings, context: &Context) -> Result<Ready> {
     uses.extend(settings.handler.as_ref().map(|handler| Use::of_path(Role::Handler, &handler.file)));
     uses.extend(written.uses(settings));
     uses::refuse_shared(&uses)?;
-    // Only now: that stdin is the output as well says more than that it cannot be written.
+    // Whether a given descriptor can be written is looked at only after shared files: "stdin is the output as well"
+    // says more than "it was opened to read only".
     written.targets().try_for_each(Target::check_given)?;
 
     let source = Source::new(&settings.input, inputs, context)?;
@@ -75,7 +76,8 @@ pub fn look(settings: &Settings, context: &Context) -> Result<Ready> {
     let journal = settings.journal.as_ref().zip(journal).map(|(settings, journal)| journal.read(settings));
     let journal = journal.transpose()?;
 
-    // Nothing is refused any more, but for what fails although it was looked at.
+    // From here on things are opened to be used, and a journal is begun: an error is still a refusal, but comes only
+    // where something has changed since it was looked at.
     let is_stdout = output.is_stdout();
     let output = Output::new(output.into_destination()?);
     let rejects = rejects.map(|rejects| rejects.into_destination().map(Output::new)).transpose()?;

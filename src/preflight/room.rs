@@ -1,14 +1,15 @@
-//! Whether the system has room for the run: descriptors for its workers, a temporary directory for results that
-//! have to wait. Both fail in the middle otherwise, when it is too late to do something about it.
+//! Whether the system has room for the run: descriptors for its workers, a temporary directory for results that have to
+//! wait. A run that lacks one of them would fail in the middle, when it is too late to do something about it.
 //!
-//! **Descriptors** are reckoned, not tried: a worker needs so many, the run itself so many. What is missing is taken
-//! from the hard limit; if that is too low as well, the run is refused, with the number of workers that would fit.
+//! **Descriptors** are reckoned, not tried: those of a worker times the workers, and those of the run itself. If the
+//! soft limit is too low it is raised to the hard limit; if that is too low as well, the run is refused, with the
+//! number of workers that would fit.
 //!
 //! **The temporary directory** is tried by making a file there; how much room it has, only writing would tell. It is
 //! needed for the rows of a table whose columns are not known, past a few MiB, and for results that wait for their
-//! turn, past `--memory`. Refused is only what needs it for certain: such a table of an input that is larger than what
-//! is kept in memory, since every row holds its job. Whether any other run will need it nobody knows, and most do not,
-//! so that is a notice and no refusal.
+//! turn, past `--memory`. A run is refused only if it needs the directory for certain: it writes such a table, and its
+//! input is larger than what is kept in memory, since every row holds its job. Whether any other run will need the
+//! directory nobody knows, and most do not, so they get a notice and no refusal.
 
 use crate::cli::Settings;
 use crate::collect::settings::{Order, OutputSettings};
@@ -18,15 +19,17 @@ use crate::sys::bell::Bell;
 use crate::sys::descriptors;
 use crate::words::error::{Error, Result, reason};
 
-/// A worker's bell, our ends of its three pipes, and what tells its exit.
+/// The descriptors of a running worker: its bell, our ends of its three pipes, and the descriptor that tells its exit.
 const WORKER: usize = Bell::DESCRIPTORS + 4;
-/// More while a worker is being started: its ends of the pipes, and a pipe that tells that it could not be (2).
+/// The descriptors of a worker that is being started, beside those: its own ends of the three pipes, and the pipe
+/// through which the child tells that the program could not be executed (2).
 const START: usize = 5;
-/// What the run has for itself beside its files: bells of the source and of the permits (4 at most), what signals are
-/// told through (4), the pipe to the watcher, temporary files for results and rows (2), and what is opened for a
-/// moment: folders, files of /proc.
+/// The descriptors of the run itself, beside its files: bells of the source and of the permits (4 at most), those
+/// through which signals are told (4), the pipe to the watcher, temporary files for results and rows (2), and the rest
+/// for what is opened for a moment: folders, files of /proc.
 const RUN: usize = 17;
-/// The output, the rejects file, the progress file, the summary, and the journal (3: written, read and synced).
+/// The files of the run: the output, the rejects file, the progress file, the summary, and the journal (3: written,
+/// read and synced).
 const FILES: usize = 7;
 
 /// Sees that there are descriptors for all workers, or refuses the run.
@@ -60,8 +63,8 @@ fn is_enough(limit: Option<u64>, needed: usize) -> bool {
     limit.is_none_or(|limit| limit >= needed as u64)
 }
 
-/// Tries the temporary directory if the run may need it, and returns what the user should know. `input_size` are the
-/// bytes of the inputs, if all are files.
+/// Tries the temporary directory if the run may need it, and returns what the user should know. `input_size` is how
+/// many bytes the inputs have, if all are files.
 pub fn try_temporary_directory(settings: &OutputSettings, input_size: Option<u64>) -> Result<Option<String>> {
     let keeps_rows = settings.format.is_table() && settings.columns.is_none();
     if !keeps_rows && settings.order == Order::Completion {

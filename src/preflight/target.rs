@@ -23,18 +23,11 @@ pub struct Target {
 #[derive(Debug)]
 enum Way {
     /// A descriptor that this process was given: it is written where it stands, and never emptied.
-    Given {
-        fd: OwnedFd,
-        number: i32,
-    },
-    Named {
-        fd: OwnedFd,
-    },
-    /// A named pipe: opening it would wait for its reader.
-    Fifo {
-        path: PathBuf,
-        stat: Box<Stat>,
-    },
+    Given { fd: OwnedFd, number: i32 },
+    /// A file or device that was opened by its name, or made.
+    Named { fd: OwnedFd },
+    /// A named pipe, not opened yet, since that would wait for its reader.
+    Fifo { path: PathBuf, stat: Box<Stat> },
 }
 
 impl Target {
@@ -75,7 +68,7 @@ impl Target {
         Ok(())
     }
 
-    /// Where it is written. Waits for the reader of a named pipe.
+    /// The target, ready to be written. Waits for the reader of a named pipe.
     pub fn into_destination(self) -> Result<Destination> {
         Ok(match self.way {
             Way::Given { fd, .. } => Destination::new(fd, Old::Kept),
@@ -115,7 +108,7 @@ impl Way {
 
 fn open(path: &Path, more: OFlags) -> rustix::io::Result<OwnedFd> {
     let flags = OFlags::WRONLY | OFlags::NOCTTY | OFlags::CLOEXEC | more;
-    // The process's file mode creation mask takes its share.
+    // The process's file mode creation mask (umask) takes bits away, as for any other file.
     let mode = Mode::from_raw_mode(0o666);
     loop {
         match rustix::fs::open(path, flags, mode) {

@@ -1,8 +1,8 @@
 //! What a run uses each file for, and that none is used twice. Files are compared by device and inode, so that
 //! symbolic and hard links, `./x` for `x`, /dev/stdout and a redirection of the shell are seen through.
 //!
-//! Two that read do not harm each other. What is written to a device, a terminal, a pipe or a socket comes one after
-//! the other, so it may be named twice; but a pipe that is read and written would be fed with its own records.
+//! Two uses that read do not harm each other. What is written to a device, a terminal, a pipe or a socket comes one
+//! after the other, so it may be named twice; but a pipe that is read and written would be fed with its own records.
 
 use std::os::fd::AsFd;
 use std::path::Path;
@@ -18,8 +18,8 @@ pub struct Use {
     role: Role,
     /// How messages name the file.
     name: String,
-    /// `None` if there is no such file, so that no other use can be of it: whatever is written is there by now, but
-    /// for one file that is made at the end of the run.
+    /// `None` if there is no such file, so that no other use can be of the same one: all files that are written have
+    /// been opened or made by now, but for the summary, which is made at the end of the run.
     stat: Option<Stat>,
 }
 
@@ -73,7 +73,7 @@ impl Role {
         matches!(self, Role::Input | Role::AnInput | Role::Program | Role::Handler)
     }
 
-    /// What to do about a file that is used for this and for something before it.
+    /// What to do about a file that has this role and an earlier one.
     fn hint(self) -> &'static str {
         match self {
             Role::Rejects => "name another file with --rejects",
@@ -167,7 +167,7 @@ mod tests {
 
     #[test]
     fn files_that_differ_or_are_not_there_are_no_reason_to_refuse() {
-        // Both are open at the same time, or the second could get the inode of the first.
+        // Both files are open at the same time: if the first were closed, the second could get its inode.
         let files = [(); 2].map(|()| tempfile::tempfile().unwrap());
         let [a, b] = files.each_ref().map(|file| rustix::fs::fstat(file).unwrap());
         let uses = [
