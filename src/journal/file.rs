@@ -9,10 +9,11 @@ use rustix::io::Errno;
 
 use crate::words::error::{Error, Result, reason};
 
-/// Only the user's own: results may be as secret as the jobs.
+/// Only the user may read and write a journal: results may be as secret as the jobs.
 pub const MODE: Mode = Mode::RUSR.union(Mode::WUSR);
 
-/// A worker that was being started when the run before was killed holds the lock until it has been started.
+/// How long a journal that is locked is waited for. A worker that was being started when the run before was killed has
+/// a copy of the locked descriptor until its own program is executed.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Opens the journal, or makes it, and says whether it was made. Refused if it is no regular file (a symbolic link is
@@ -25,7 +26,8 @@ pub fn open(path: &Path) -> Result<(File, bool)> {
             return Err(refused(path, "it is not a regular file"));
         }
         lock(path, &file)?;
-        // Whoever had it may have removed it: a lock on a file without a name locks nobody out.
+        // Whoever had the lock may have removed the file, or put another in its place: a lock on a file without that
+        // name locks nobody out.
         if !is_same(rustix::fs::statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW), &stat) {
             continue;
         }
@@ -33,7 +35,8 @@ pub fn open(path: &Path) -> Result<(File, bool)> {
     }
 }
 
-/// Somebody else may have put an empty file there that he can read.
+/// Makes an empty journal private: somebody else may have put an empty file there, to read what is written into it. One
+/// with content is left as its owner has it.
 pub fn make_private(path: &Path, file: &File) -> Result<()> {
     let stat = rustix::fs::fstat(file).map_err(|error| unusable(path, error))?;
     if stat.st_size > 0 || Mode::from_raw_mode(stat.st_mode) == MODE {
@@ -42,9 +45,11 @@ pub fn make_private(path: &Path, file: &File) -> Result<()> {
     rustix::fs::fchmod(file, MODE).map_err(|error| unusable(path, error))
 }
 
-/// The file, and whether it was made. `None` if it has come into being in between.
+/// The file, and whether it was made. `None` if somebody made it between our two looks, so that the caller must look
+/// again.
 fn open_or_make(path: &Path) -> Result<Option<(File, bool)>> {
-    // Opening a pipe or a device must not wait. The lock must not outlive this process in a worker.
+    // NONBLOCK: opening a pipe or a device must not wait. CLOEXEC: a worker must not keep the lock when this process is
+    // gone.
     let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
     match rustix::fs::open(path, flags, MODE) {
         Ok(fd) => return Ok(Some((File::from(fd), false))),

@@ -26,12 +26,12 @@ pub const MARK: &[u8] = b"{\"sum\":\"";
 /// A checksum is 64 bits in hexadecimal.
 const SUM: usize = 16;
 
-/// What the checksums of a journal's outcomes start from: its header. So a line is sound only in a journal of
-/// the same worker and input format, also when the header itself is lost.
+/// What the checksums of a journal's outcomes start from: a digest of its header. So the line of an outcome tells which
+/// worker and input format it came from, also when the header itself is lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Seal(u64);
 
-/// Headers are read before the seal is known.
+/// The seal of a header's own line, which is read before the journal's seal is known.
 const HEADER_SEAL: Seal = Seal(0);
 
 impl Seal {
@@ -61,7 +61,7 @@ pub enum Line<'a> {
 
 pub fn write_header(header: &Header, out: &mut Vec<u8>) {
     let json = header.to_json();
-    // Without its opening brace, which the mark has.
+    // The header's opening brace is left out: the line has one already, in the mark.
     write_line(HEADER_SEAL, out, |out| out.extend_from_slice(&json[1..]));
 }
 
@@ -95,7 +95,8 @@ fn write_line(seal: Seal, out: &mut Vec<u8>, rest: impl FnOnce(&mut Vec<u8>)) {
 /// Reads a line without its line end; `None` if it is damaged.
 pub fn read(line: &[u8], seal: Seal) -> Option<Line<'_>> {
     let (sum, rest) = line.strip_prefix(MARK)?.split_at_checked(SUM)?;
-    // The writer's own digits are the only way to write a checksum, so every flipped bit is seen.
+    // Only lower-case digits are taken, as the writer writes them: if upper-case ones were, a flipped bit in the
+    // checksum would go unseen.
     let lower = sum.iter().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'));
     let sum = u64::from_str_radix(std::str::from_utf8(sum).ok()?, 16).ok().filter(|_| lower)?;
     let rest = rest.strip_prefix(b"\",")?;
@@ -107,8 +108,8 @@ pub fn read(line: &[u8], seal: Seal) -> Option<Line<'_>> {
     if is_header { Header::from_json(&[b"{", rest].concat()).map(Line::Header) } else { entry(rest).map(Line::Outcome) }
 }
 
-/// Reads what may be the end of a damaged line. A worker's result could be made to look like a line, but then
-/// it lies within another value, so that what follows it is one brace too many.
+/// Reads what may be a sound line at the end of a damaged one. A worker's result could be made to look like a line, but
+/// it lies within another line, whose closing brace follows it and makes it no JSON.
 pub fn read_within(line: &[u8], seal: Seal) -> Option<Line<'_>> {
     let found = read(line, seal)?;
     serde_json::from_slice::<&RawValue>(line).ok().map(|_| found)
@@ -146,7 +147,7 @@ impl<'a> Rest<'a> {
         Some(())
     }
 
-    /// The text before this byte, which is skipped too.
+    /// The text before the byte `end`, which is skipped as well.
     fn until(&mut self, end: u8) -> Option<&'a str> {
         let at = memchr::memchr(end, self.0)?;
         let text = std::str::from_utf8(&self.0[..at]).ok()?;
@@ -227,7 +228,8 @@ mod tests {
     #[test]
     fn a_result_that_looks_like_a_line_is_none() {
         let seal = Seal::of(&header());
-        // What a worker that knew the seal would have to send: its checksum holds with the outer brace.
+        // What a worker that knew the seal would have to send, with the brace that closes the line around it: the
+        // checksum is right, and the JSON is not.
         let mut forged = Vec::new();
         let key = JobKey { digest: 5, occurrence: 0 };
         write_outcome(&outcome(Status::Ok, "1}", None), key, seal, &mut forged);

@@ -1,5 +1,5 @@
-//! What a journal is about: the worker and the input format that its outcomes came from. A journal of another
-//! worker is refused, since its results would be mixed with this one's.
+//! What a journal is about: the worker and the input format that its outcomes came from. A journal of another worker is
+//! refused, unless the user accepts that its results are mixed with this one's.
 //!
 //! Only digests of a command and of files are kept: a command line may hold secrets. What a script or a handler
 //! imports is not looked at.
@@ -16,11 +16,11 @@ use super::settings::{JournalSettings, WorkerCode};
 use crate::words::error::{Error, Result, reason};
 use crate::words::worker::{HandlerChoice, WorkerCommand};
 
-/// The journal's first line.
+/// The first line of a journal. Another one follows where a run went on with a worker that had been changed.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Header {
-    /// Of the format.
+    /// The version of the format.
     #[serde(rename = "forkpool_journal")]
     pub version: u32,
     protocol: String,
@@ -46,11 +46,11 @@ pub struct Header {
     key: Option<String>,
 }
 
-/// Raised when the lines, or what goes into the digests, are no longer what they were.
+/// The version of the format that is written here. It is raised when the lines, or what goes into the digests, change.
 const VERSION: u32 = 1;
 
 impl Header {
-    /// Of this run. Reads the handler or the worker's script.
+    /// The header of a journal of this run. Reads the handler's file, or the worker's program or script.
     pub fn of(journal: &JournalSettings) -> Result<Header> {
         let header = Header {
             version: VERSION,
@@ -87,7 +87,7 @@ impl Header {
         (journal.version, &journal.input, &journal.key) == (self.version, &self.input, &self.key)
     }
 
-    /// What is not the same in the journal's header; `None` if nothing is.
+    /// What is different in the header of a journal that was found; `None` if nothing is.
     pub fn difference(&self, journal: &Header) -> Option<Difference> {
         if journal.version != self.version {
             let (theirs, ours) = (journal.version, self.version);
@@ -125,7 +125,7 @@ impl Header {
         serde_json::to_vec(self).expect("strings and numbers always serialize")
     }
 
-    /// Of a format that is not known only the version is read.
+    /// Reads a header. Of one in a format that is not known only the version is read.
     pub fn from_json(json: &[u8]) -> Option<Header> {
         #[derive(Deserialize)]
         struct Version {
@@ -142,9 +142,9 @@ impl Header {
 /// Why a journal is not simply gone on with, in words.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Difference {
-    /// The worker is not what it was: its results are of another program, or of another version of it.
+    /// The worker is not what it was: the results in the journal are of another program, or of another version of it.
     Code(String),
-    /// The jobs would not be known again.
+    /// The jobs of the journal would not be known again, so that no run can go on with it.
     Jobs(String),
 }
 
@@ -207,7 +207,7 @@ fn digest<'a>(parts: impl Iterator<Item = &'a [u8]>) -> String {
 pub mod testing {
     use super::*;
 
-    /// Of some run.
+    /// The header of some run.
     pub fn header() -> Header {
         let command = Some(digest([b"sed".as_slice(), b"-u"].into_iter()));
         let (protocol, input) = ("lines".to_owned(), "ndjson".to_owned());

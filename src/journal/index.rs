@@ -1,4 +1,5 @@
-//! What is done, and which of several equal jobs is which: the only things that grow with the number of jobs.
+//! What is done, and which of several equal jobs is which: of all that a run keeps in memory, only this grows with the
+//! number of jobs.
 
 use std::collections::{HashMap, HashSet};
 
@@ -11,12 +12,12 @@ use crate::words::outcome::Status;
 pub struct Index {
     /// In ascending order of their identity once `sort` was called.
     places: Vec<Place>,
-    /// Digests are spread evenly, so their first bits tell nearly where one is: `starts[bits]` is where those
-    /// begin that begin with `bits`, and the next one where they end.
+    /// Digests are spread evenly, so the first bits of one tell nearly where it is in `places`: those that begin with
+    /// `bits` are from `starts[bits]` to `starts[bits + 1]`.
     starts: Vec<usize>,
 }
 
-/// So many places begin with the same bits, on average: they lie in a few lines of the processor's cache.
+/// How many places begin with the same bits, on average: few enough to lie in some lines of the processor's cache.
 const TOGETHER: usize = 8;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -28,12 +29,14 @@ struct Place {
     at: u64,
 }
 
-/// An odd number whose bits are mixed well (2^128 divided by the golden ratio).
+/// 2^128 divided by the golden ratio: an odd number whose bits are mixed well, so that its multiples are far from each
+/// other.
 const SPREAD: u128 = 0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835;
 
 impl Place {
     fn new(key: JobKey, status: Status, at: u64) -> Place {
-        // One number for digest and occurrence. That two are equal is as unlikely as it is for digests.
+        // Digest and occurrence become one number. That two of these numbers are equal is as unlikely as that two
+        // digests are.
         let identity = key.digest.wrapping_add(SPREAD.wrapping_mul(u128::from(key.occurrence)));
         Place { high: (identity >> 64) as u64, low: identity as u64, at: at << 3 | status as u64 }
     }
@@ -92,9 +95,11 @@ fn first_bits(high: u64, parts: usize) -> usize {
 /// Numbers equal jobs in the order of the input: about 20 bytes a job.
 #[derive(Debug, Default)]
 pub struct Occurrences {
-    /// Half of a digest is enough: should two different jobs share it, then one of them is called the second of
-    /// its kind, which it may be in every run or may cost a job that is run again, but never a wrong result.
+    /// The lower half of each digest that has come. Half is enough: should two different jobs share it, one of them
+    /// counts as the second of its kind. If it does so in the next run as well, nothing happens; if not, it is run
+    /// again. A wrong result is never recalled, since the key has the whole digest.
     seen: HashSet<u64>,
+    /// How often each of those has come again, if it has.
     repeated: HashMap<u64, u32>,
 }
 

@@ -1,9 +1,9 @@
 //! `--journal` and `--resume`: every outcome is appended to a file before its record is written out, and a run
 //! that resumes takes what is there instead of running the job again.
 //!
-//! In reading order: `format` is a line of the file and `identity` its first one, `reader` finds the sound lines
-//! of a file that may be damaged, `repair` sets the damage aside, `index` knows what is done. Then the run has two
-//! ends of it: `recall` belongs to the source, `writer` to the collector.
+//! In reading order: `format` is a line of the file and `identity` its first one, `reader` finds the sound lines of a
+//! file that may be damaged, `repair` sets the damage aside, `index` knows what is done. Both ends of a run then have a
+//! part of the journal: `recall` belongs to the source, `writer` to the collector.
 //!
 //! What a job is known by is its content and how many equal ones came before it, never its position, so that
 //! lines may be added, removed and reordered between runs.
@@ -42,14 +42,14 @@ use identity::testing;
 pub struct Journal {
     pub recall: Recall,
     pub writer: Writer,
-    /// What the user should know.
+    /// Words for the user about what was mended, and what was accepted.
     pub notices: Vec<String>,
 }
 
 /// A journal's file, which this run alone has. Nothing is read yet, and nothing changed.
 pub struct Locked {
     pub file: File,
-    /// There was none before.
+    /// The file was made just now.
     pub is_new: bool,
 }
 
@@ -59,7 +59,8 @@ pub struct Fitting {
     index: Index,
     scan: Scan,
     header: Header,
-    /// What is another worker's, or another version's, and is kept all the same.
+    /// What has changed of the worker since the journal was written, in words, where the user accepts that; `None` if
+    /// nothing has.
     change: Option<String>,
     settings: JournalSettings,
 }
@@ -71,7 +72,7 @@ pub fn lock(settings: &JournalSettings) -> Result<Locked> {
 }
 
 impl Locked {
-    /// Reads it, and sees that it fits this run.
+    /// Reads the journal, and sees that it fits this run.
     pub fn read(self, settings: &JournalSettings) -> Result<Fitting> {
         let header = Header::of(settings)?;
         let (path, file) = (settings.path.clone(), self.file);
@@ -86,7 +87,7 @@ impl Locked {
 }
 
 impl Fitting {
-    /// Makes it ready to be written: private, if it is empty, and without damage.
+    /// Makes the journal ready to be written: private, if it is empty, and without damage.
     pub fn begin(self) -> Result<Journal> {
         let Fitting { file, index, mut scan, header, change, settings } = self;
         let path = &settings.path;
@@ -120,8 +121,8 @@ pub fn peek(settings: &JournalSettings) -> Result<Option<Recall>> {
     Ok(Some(Recall::new(settings.path.clone(), file, index, scan.seals, change.is_none(), settings)))
 }
 
-/// Refused if it is of another run, or no journal at all. What has changed of the worker is returned if the run goes
-/// on all the same.
+/// Reads a journal. It is refused if it is of another worker or input format, or no journal at all. What has changed of
+/// the worker is returned if the run goes on all the same.
 fn read(settings: &JournalSettings, file: &File, header: &Header) -> Result<(Index, Scan, Option<String>)> {
     let name = settings.path.display();
     let mut index = Index::default();
@@ -129,12 +130,13 @@ fn read(settings: &JournalSettings, file: &File, header: &Header) -> Result<(Ind
         .map_err(|error| Error::refused(format!("cannot read the journal {name}: {}", reason(&error))))?;
     let mut change = None;
     match &scan.header {
-        // Its header is lost, but the outcomes prove by their seal that they are this worker's.
+        // The last outcomes prove by their seal that they are this worker's, although the header before them may be
+        // lost.
         Some(_) if scan.ends_as_expected => {}
         Some(found) => change = accept(settings, header.difference(found))?,
-        // The same, where it is the only one.
+        // The outcomes prove the same where no header is left at all.
         None if scan.outcomes > 0 => {}
-        // Empty, or nothing but the beginning of a header that was never written whole.
+        // The file is empty, or has nothing but the beginning of a header that was never written whole.
         None if scan.begins_well && !scan.has_lines => {}
         None if scan.begins_well => {
             return Err(Error::refused(format!("the journal {name} is damaged: its first line cannot be read"))
@@ -146,7 +148,8 @@ fn read(settings: &JournalSettings, file: &File, header: &Header) -> Result<(Ind
     Ok((index, scan, change))
 }
 
-/// Whether the run may go on with a journal that differs so; if not, the error says how it can.
+/// What has changed of the worker, if the user accepts it. If not, or if no run could go on with the journal, the error
+/// says what can be done.
 fn accept(settings: &JournalSettings, difference: Option<Difference>) -> Result<Option<String>> {
     let (difference, hint) = match difference {
         None => return Ok(None),

@@ -18,7 +18,7 @@ pub struct Scan {
     pub header_at: u64,
     /// The last sound outcome is of a run with the header that was expected.
     pub ends_as_expected: bool,
-    /// What the checksums of the outcomes start from, by the headers that were found or expected.
+    /// The seals of the outcomes: that of the expected header first, then those of other headers that were found.
     pub seals: Vec<Seal>,
     /// Sound outcomes.
     pub outcomes: u64,
@@ -31,15 +31,15 @@ pub struct Scan {
     pub has_lines: bool,
 }
 
-/// One read takes this much: enough to make the call's own cost vanish.
+/// The file is read in pieces of this size: large enough to make the call's own cost vanish.
 const READ: usize = 1 << 20;
 
-/// A damaged line is searched for the beginning of a sound one at most at so many places. One is all there is,
-/// unless lines of another journal are among the results.
+/// At how many places, at most, a damaged line is searched for the beginning of a sound one. There is only one such
+/// place, unless lines of another journal are among the results.
 const TRIES: usize = 64;
 
-/// Reads all of `input`, the journal of a run whose header is `expected`, and tells each outcome with the place
-/// of its line. Ends at the first header of a journal whose jobs could not be known again.
+/// Reads all of `input`, which should be the journal of a run with the header `expected`, and tells `found` of each
+/// outcome and the place of its line. Ends at the first header of a run whose jobs could not be known again.
 pub fn scan(mut input: impl Read, expected: &Header, mut found: impl FnMut(u64, &Entry)) -> io::Result<Scan> {
     let mut scan = Scan { begins_well: true, seals: vec![Seal::of(expected)], ..Scan::default() };
     let mut buffer: Vec<u8> = Vec::new();
@@ -114,14 +114,15 @@ impl Scan {
     }
 }
 
-/// What is sound of a line, how many bytes of it come before that, and the seal it has.
+/// The sound part of a line: how many bytes come before it, what it holds, and its seal.
 fn sound_part<'a>(line: &'a [u8], seals: &[Seal]) -> Option<(usize, Line<'a>, Seal)> {
-    // The last header is that of most lines to come.
+    // The seal that was found last is tried first: most lines to come have it.
     let seals = || seals.iter().rev();
     if let Some((sound, seal)) = seals().find_map(|&seal| Some((format::read(line, seal)?, seal))) {
         return Some((0, sound, seal));
     }
-    // The end of the line before may be lost, or something strange may stand before this one.
+    // A sound line may begin within this one: the end of the line before it may be lost, or something strange may stand
+    // before it.
     let places = memchr::memmem::find_iter(line, MARK).filter(|&at| at > 0).take(TRIES);
     places.into_iter().find_map(|at| {
         let (sound, seal) = seals().find_map(|&seal| Some((format::read_within(&line[at..], seal)?, seal)))?;
@@ -142,7 +143,7 @@ mod tests {
     use crate::words::job::{Job, JobKey};
     use crate::words::outcome::{Outcome, Status};
 
-    /// A journal of these payloads, as its lines.
+    /// The lines of a journal with these payloads, the header first.
     fn lines(payloads: &[String]) -> Vec<Vec<u8>> {
         let mut lines = vec![Vec::new()];
         format::write_header(&header(), &mut lines[0]);
@@ -175,7 +176,7 @@ mod tests {
         }
     }
 
-    /// The numbers of the lines that are found, each at its place, and the scan.
+    /// The numbers of the lines that are found, and the scan. Checks that each line was found at its place.
     fn read(bytes: &[u8]) -> (Vec<usize>, Scan) {
         let mut numbers = Vec::new();
         let scan = scan(Pieces(bytes, 700), &header(), |place, entry| {
@@ -243,7 +244,7 @@ mod tests {
             for harm in &harms {
                 harm.apply(&mut bytes);
             }
-            // No two lines are equal.
+            // No two lines are equal, so a line that is found in the damaged bytes is that line.
             let is_whole = |line: &usize| memchr::memmem::find(&bytes, &lines[*line]).is_some();
             let expected: Vec<usize> = (1..lines.len()).filter(is_whole).collect();
             let (found, scan) = read(&bytes);

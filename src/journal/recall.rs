@@ -20,21 +20,21 @@ use crate::words::outcome::{Outcome, Status};
 
 /// What the journal knows of a job.
 pub enum Recalled {
-    /// It was done in an earlier run.
+    /// The job was done in an earlier run.
     Done(Outcome),
-    /// It is to be run; it has its key, under which its outcome will be written.
+    /// The job is to be run. It has got its key, under which its outcome will be written.
     ToRun(Job),
-    /// It was done, but the outcome can no longer be read.
+    /// The job was done, but the outcome can no longer be read.
     Failed(Job, Error),
 }
 
 pub struct Recall {
-    /// `--key`.
+    /// The field that a job is known by (`--key`); without it, the whole job.
     field: Option<String>,
     mode: JournalMode,
     occurrences: Occurrences,
     index: Index,
-    /// Of the headers that the journal has.
+    /// The seals of the headers that the journal has.
     seals: Vec<Seal>,
     /// The last outcomes are of the worker that runs now.
     is_same_code: bool,
@@ -59,7 +59,8 @@ impl Recall {
         self.is_same_code && self.index.statuses().any(|status| matches!(status, Status::Ok | Status::Error))
     }
 
-    /// The key of the input's next job. Must be called once for each job, in the input's order.
+    /// The key of the input's next job. Must be called once for each job, in the input's order, or equal jobs would be
+    /// mixed up.
     pub fn next_key(&mut self, data: &[u8]) -> JobKey {
         let digest = digest(data, self.field.as_deref());
         JobKey { digest, occurrence: self.occurrences.next(digest) }
@@ -70,7 +71,7 @@ impl Recall {
         self.index.statuses().filter(|&status| self.mode.keeps(status)).count() as u64
     }
 
-    /// Where the outcome stands that a job need not be run again for.
+    /// Where the outcome of this job stands, if the job need not be run again.
     pub fn find(&self, key: JobKey) -> Option<u64> {
         let (status, place) = self.index.find(key)?;
         self.mode.keeps(status).then_some(place)
@@ -90,7 +91,8 @@ impl Recall {
                 let payload = Bytes::copy_from_slice(payload);
                 Recalled::Done(Outcome { job, status, payload, attempts, worker, elapsed })
             }
-            // It was sound when the run began, and the run holds the lock.
+            // The line was sound when the run began, and the run holds the lock: whoever changed it has not asked for
+            // the lock.
             Ok(_) => Recalled::Failed(job, self.failed("it was changed while it was read")),
             Err(error) => Recalled::Failed(job, self.failed(&reason(&error))),
         }
@@ -105,8 +107,8 @@ impl Recall {
 const OF_FIELD: u64 = 1;
 const OF_CONTENT: u64 = 0;
 
-/// What a job is known by: the bytes of its field, as they are written, or all of its own. A job that has no
-/// such field is known by its content, so that it is as good as any.
+/// What a job is known by: the bytes of its field, as they are written, or all of its bytes. A job that lacks the field
+/// is known by its whole content, so that it can be resumed like any other.
 fn digest(data: &[u8], field: Option<&str>) -> u128 {
     match field.and_then(|field| json_field(data, field)) {
         Some(value) => XxHash3_128::oneshot_with_seed(OF_FIELD, value.get().as_bytes()),
@@ -123,7 +125,7 @@ struct Lines {
     buffer: Vec<u8>,
 }
 
-/// Large enough for some hundreds of short lines, small enough to be read for one.
+/// How much is read at once: some hundreds of short lines, and not too much for a single one.
 const BLOCK: u64 = 32 * 1024;
 
 impl Lines {
@@ -140,14 +142,16 @@ impl Lines {
         Ok(&self.buffer[line])
     }
 
-    /// Where the line stands in the buffer, if it is there as a whole. Its end is not among its first bytes.
+    /// Where the line stands in the buffer, if it is there as a whole. Its first `searched` bytes are known to have no
+    /// line end.
     fn find(&self, place: u64, searched: usize) -> Option<Range<usize>> {
         let start = usize::try_from(place.checked_sub(self.start)?).ok()?;
         let length = memchr::memchr(b'\n', self.buffer.get(start + searched..)?)?;
         Some(start..start + searched + length)
     }
 
-    /// Begins the buffer anew, so that it holds no more than some blocks and one line.
+    /// Reads the line at `place` into a buffer that is begun anew, so that it holds no more than some blocks and one
+    /// line.
     fn load(&mut self, place: u64) -> io::Result<Range<usize>> {
         self.start = place - place % BLOCK;
         // One long line must not keep its memory for the rest of the run.
@@ -155,7 +159,7 @@ impl Lines {
         self.buffer.shrink_to(2 * BLOCK as usize);
         loop {
             let searched = self.buffer.len().saturating_sub((place - self.start) as usize);
-            // Doubled, so that a long line is read in few pieces.
+            // The buffer is doubled each time, so that a long line is read in few pieces.
             if self.read_more(self.buffer.len().max(BLOCK as usize))? == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }

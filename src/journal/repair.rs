@@ -17,8 +17,8 @@ use super::reader::Scan;
 /// Damage is copied in pieces of this size.
 const PIECE: u64 = 64 * 1024;
 
-/// Appends all damage to a file beside the journal, whose name is returned, then cuts it off the end of the
-/// journal, or blanks it out. Returns where the journal ends then.
+/// Appends all damage to a file beside the journal, then cuts it off the end of the journal, or blanks it out. Returns
+/// that file's name, and where the journal ends then.
 pub fn set_aside(path: &Path, journal: &File, scan: &Scan) -> io::Result<(PathBuf, u64)> {
     let mut name = OsString::from(path);
     name.push(".damaged");
@@ -32,6 +32,7 @@ pub fn set_aside(path: &Path, journal: &File, scan: &Scan) -> io::Result<(PathBu
             aside.write_all(&bytes)?;
         }
     }
+    // What was set aside is on the disk before it is taken out of the journal.
     aside.sync_data()?;
     let mut end = scan.length;
     for range in &scan.damage {

@@ -13,11 +13,11 @@ pub struct JournalSettings {
     pub mode: JournalMode,
     /// Results of the worker as it was before it was changed are kept.
     pub accepts_changes: bool,
-    /// What the outcomes are of.
+    /// The worker that the outcomes come from.
     pub worker: WorkerIdentity,
     /// The input's format.
     pub input: Format,
-    /// Know a job by this field instead of by its whole content.
+    /// The field that a job is known by, instead of by its whole content.
     pub key: Option<String>,
     pub sync: Sync,
 }
@@ -59,7 +59,10 @@ impl JournalMode {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sync {
+    /// After each write.
     Always,
+    /// At most this long after a write, by a thread, so that a slow disk holds nobody up.
     Every(Duration),
+    /// Whenever the system likes. A power cut may lose outcomes, which are run again then.
     Never,
 }

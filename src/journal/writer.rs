@@ -21,9 +21,10 @@ use crate::words::outcome::{Outcome, Status};
 pub struct Writer {
     path: PathBuf,
     file: File,
-    /// Behind the last line; what is written there is a line's beginning.
+    /// Where the file is written on: behind its last line.
     end: u64,
-    /// Still to be written, before the first line. A run that ends no job leaves the file empty.
+    /// The header, if it is still to be written: it goes with the first outcome, so that a run that ends no job leaves
+    /// the file empty.
     header: Option<Header>,
     seal: Seal,
     buffer: Vec<u8>,
@@ -31,10 +32,10 @@ pub struct Writer {
 }
 
 enum Syncing {
-    /// After each write.
+    /// The file is forced to the disk after each write.
     Always,
     Never,
-    /// By a thread, so that a slow disk holds nobody up.
+    /// A thread forces it to the disk, so that a slow disk holds nobody up.
     Thread(Syncer),
 }
 
@@ -47,16 +48,16 @@ struct Syncer {
     thread: JoinHandle<()>,
 }
 
-/// One huge line must not keep its memory for the rest of the run.
+/// The memory that the buffer keeps between two writes: one huge line must not keep its own for the rest of the run.
 const BUFFER: usize = 1 << 20;
 
 impl Writer {
-    /// `end` is where to write, and `header` what must be written first there.
+    /// `end` is where the file is written on, and `header` what must be written there first.
     pub fn new(path: PathBuf, file: File, end: u64, header: Option<Header>, seal: Seal) -> Writer {
         Writer { path, file, end, header, seal, buffer: Vec::new(), syncing: Syncing::Never }
     }
 
-    /// From now on the disk is seen to as `sync` says. A failure of it stops the run through `cancel`.
+    /// From now on the file is forced to the disk as `sync` says. A disk that fails stops the run through `cancel`.
     pub fn start_syncing(&mut self, sync: Sync, cancel: &Arc<Cancel>) -> Result<()> {
         self.syncing = match sync {
             Sync::Never => Syncing::Never,
@@ -70,15 +71,16 @@ impl Writer {
             }
         };
         if sync != Sync::Never {
-            // The file's name must be there after a power cut, too. Some systems cannot do that for a folder.
+            // The file's name must be there after a power cut, too, so its folder is forced to the disk. Not every file
+            // system can do that: there it sees to names by itself.
             let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
             let _ = File::open(folder.unwrap_or(".".as_ref())).and_then(|folder| folder.sync_all());
         }
         Ok(())
     }
 
-    /// Appends what has a key and was begun: a job that was not run, and a line that is no job, will be met
-    /// again as they are. After an error nothing may be appended.
+    /// Appends the outcomes of jobs that were begun. Left out are a job that was not run and a line that is no job,
+    /// which has no key: the next run meets them as they are. After an error nothing may be appended.
     pub fn append<'a>(&mut self, outcomes: impl Iterator<Item = &'a Outcome>) -> Result<()> {
         for outcome in outcomes.filter(|outcome| outcome.status != Status::NotRun) {
             let Some(key) = outcome.job.key() else { continue };
@@ -98,7 +100,8 @@ impl Writer {
             Syncing::Never => Ok(()),
             Syncing::Always => self.file.sync_data().map_err(|error| self.failed(&error)),
             Syncing::Thread(syncer) => {
-                // Full: it will sync after this write anyway.
+                // The channel is full when the thread has not taken the last word yet: it will sync after this write
+                // anyway.
                 let _ = syncer.written.try_send(());
                 Ok(())
             }
@@ -113,8 +116,8 @@ impl Writer {
                 Ok(bytes) if bytes > 0 => sent += bytes,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 failure => {
-                    // A full disk has taken a part: its whole lines are kept. If the rest of it cannot be cut
-                    // off here, the next run sets it aside.
+                    // A full disk has taken a part of the bytes: the whole lines of that part are kept, and the rest is
+                    // cut off. If it cannot be cut off here, the next run sets it aside.
                     let whole = memchr::memrchr(b'\n', &self.buffer[..sent]).map_or(0, |end| end + 1);
                     let _ = self.file.set_len(self.end + whole as u64);
                     return Err(failure.err().unwrap_or(io::ErrorKind::WriteZero.into()));
@@ -124,7 +127,7 @@ impl Writer {
         Ok(())
     }
 
-    /// All that was appended is on the disk when this returns, unless that is never asked for.
+    /// All that was appended is on the disk when this returns, unless the user wants no syncing at all.
     pub fn finish(&mut self) -> Result<()> {
         match std::mem::replace(&mut self.syncing, Syncing::Never) {
             Syncing::Never => return Ok(()),
@@ -145,7 +148,8 @@ fn failed(path: &std::path::Path, error: &io::Error) -> Error {
 }
 
 impl Syncer {
-    /// An error of `sync` ends the thread.
+    /// Starts a thread that calls `sync`, at most `interval` after something was written. An error of `sync` is told to
+    /// `fail`, and ends the thread.
     fn start(
         interval: Duration,
         mut sync: impl FnMut() -> io::Result<()> + Send + 'static,
@@ -165,12 +169,12 @@ impl Syncer {
     fn end(self) {
         drop(self.alive);
         drop(self.written);
-        // A panic of it is a bug that has been printed; the caller syncs once more anyway.
+        // If the thread has panicked, that bug has been printed already, and the caller syncs once more anyway.
         let _ = self.thread.join();
     }
 }
 
-/// Until the other ends of the channels are gone.
+/// The body of the thread: it ends when the writer has dropped its ends of the channels.
 fn sync_now_and_then(
     interval: Duration,
     sync: &mut impl FnMut() -> io::Result<()>,
@@ -209,7 +213,7 @@ mod tests {
         let hour = Duration::from_secs(3600);
         let syncer = Syncer::start(hour, || Ok(()), |error| panic!("{error}")).unwrap();
         syncer.written.send(()).unwrap();
-        // A test that hangs fails.
+        // If this waited for the interval, the test would hang for an hour.
         syncer.end();
     }
 
