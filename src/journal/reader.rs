@@ -5,7 +5,7 @@
 //! a lost or a strange piece in the middle. A line counts only whole: its checksum holds, and it has its end.
 
 use std::io::{self, Read};
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 
 use super::format::{self, Entry, Line, MARK, Seal};
 use super::identity::Header;
@@ -40,58 +40,78 @@ const TRIES: usize = 64;
 
 /// Reads all of `input`, which should be the journal of a run with the header `expected`, and tells `found` of each
 /// outcome and the place of its line. Ends at the first header of a run whose jobs could not be known again.
-pub fn scan(mut input: impl Read, expected: &Header, mut found: impl FnMut(u64, &Entry)) -> io::Result<Scan> {
-    let mut scan = Scan { begins_well: true, seals: vec![Seal::of(expected)], ..Scan::default() };
+pub fn scan(mut input: impl Read, expected: &Header, found: impl FnMut(u64, &Entry)) -> io::Result<Scan> {
+    let scan = Scan { begins_well: true, seals: vec![Seal::of(expected)], ..Scan::default() };
+    let mut reader = Reader { expected, found, scan };
     let mut buffer: Vec<u8> = Vec::new();
     // No line ends before this place of the buffer.
     let mut searched = 0;
     loop {
         let got = input.by_ref().take(READ as u64).read_to_end(&mut buffer)?;
         // Where the buffer begins, in the file.
-        let base = scan.length - (buffer.len() - got) as u64;
-        if scan.length == 0 {
-            scan.begins_well = buffer.iter().zip(MARK).all(|(byte, expected)| byte == expected || *byte == 0);
+        let base = reader.scan.length - (buffer.len() - got) as u64;
+        if reader.scan.length == 0 {
+            reader.scan.begins_well = buffer.iter().zip(MARK).all(|(byte, expected)| byte == expected || *byte == 0);
         }
-        scan.length += got as u64;
+        reader.scan.length += got as u64;
         let mut start = 0;
         while let Some(end) = memchr::memchr(b'\n', &buffer[searched..]).map(|at| searched + at) {
-            scan.has_lines = true;
-            let (place, line) = (base + start as u64, &buffer[start..end]);
+            if reader.line(base + start as u64, &buffer[start..end]).is_break() {
+                return Ok(reader.scan);
+            }
             start = end + 1;
             searched = start;
-            match sound_part(line, &scan.seals) {
-                Some((skipped, line, seal)) => {
-                    scan.mark_damage(place..place + skipped as u64);
-                    let place = place + skipped as u64;
-                    match line {
-                        Line::Outcome(entry) => {
-                            scan.outcomes += 1;
-                            scan.ends_as_expected = seal == scan.seals[0];
-                            found(place, &entry);
-                        }
-                        Line::Header(header) => {
-                            let can_go_on = expected.knows_jobs_of(&header);
-                            scan.take_header(header, place);
-                            if !can_go_on {
-                                return Ok(scan);
-                            }
-                        }
-                    }
-                }
-                // A repaired place.
-                None if line.iter().all(|&byte| byte == b' ') => {}
-                None => scan.mark_damage(place..base + start as u64),
-            }
         }
         // No line begins with a zero: a block of them, however large, need not be kept.
         let zeroes = buffer[start..].iter().take_while(|&&byte| byte == 0).count();
-        scan.mark_damage(base + start as u64..base + (start + zeroes) as u64);
+        reader.scan.mark_damage(base + start as u64..base + (start + zeroes) as u64);
         buffer.drain(..start + zeroes);
         searched = buffer.len();
         if got == 0 {
-            scan.mark_damage(scan.length - buffer.len() as u64..scan.length);
-            return Ok(scan);
+            // What is left has no line end: it was half written.
+            let length = reader.scan.length;
+            reader.scan.mark_damage(length - buffer.len() as u64..length);
+            return Ok(reader.scan);
         }
+    }
+}
+
+/// Makes something of each line.
+struct Reader<'a, F> {
+    expected: &'a Header,
+    found: F,
+    scan: Scan,
+}
+
+impl<F: FnMut(u64, &Entry)> Reader<'_, F> {
+    /// Takes the line that begins at `place`, without its end. Breaks at the header of a run whose jobs could not be
+    /// known again.
+    fn line(&mut self, place: u64, line: &[u8]) -> ControlFlow<()> {
+        self.scan.has_lines = true;
+        let Some((skipped, sound, seal)) = sound_part(line, &self.scan.seals) else {
+            // A line of blanks is a place that was repaired.
+            if !line.iter().all(|&byte| byte == b' ') {
+                self.scan.mark_damage(place..place + line.len() as u64 + 1);
+            }
+            return ControlFlow::Continue(());
+        };
+        self.scan.mark_damage(place..place + skipped as u64);
+        let place = place + skipped as u64;
+        match sound {
+            Line::Outcome(entry) => {
+                self.scan.outcomes += 1;
+                self.scan.ends_as_expected = seal == self.scan.seals[0];
+                (self.found)(place, &entry);
+            }
+            Line::Header(header) => {
+                let can_go_on = self.expected.knows_jobs_of(&header);
+                self.scan.take_header(header, place);
+                if !can_go_on {
+                    return ControlFlow::Break(());
+                }
+            }
+        }
+        ControlFlow::Continue(())
     }
 }
 
