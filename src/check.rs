@@ -252,18 +252,24 @@ impl Check<'_> {
             words = note;
         }
         self.took = self.begun.elapsed();
-        match self.hear(Instant::now() + SURPLUS) {
-            Heard::Line(line) if !matches!(protocol.decode(&line), Ok(reply) if !is_final(&reply.body)) => {
-                return Err(format!("it writes more than one line for each job: {}", shown(&line)));
-            }
-            Heard::TooLong(line) => return Err(self.too_long(&line)),
-            Heard::End => return Err(format!("it answers, and then {}", self.how_it_ended())),
-            Heard::Line(_) | Heard::Nothing => {}
-        }
+        self.says_no_more()?;
         if out_of_order {
             return Ok("answered out of order: it runs jobs at the same time; see --concurrency".to_owned());
         }
         Ok(if jobs.len() == 1 { words } else { "answered in order".to_owned() })
+    }
+
+    /// Sees that the worker writes no further line and goes on, now that it has answered all its jobs.
+    fn says_no_more(&mut self) -> std::result::Result<(), String> {
+        let protocol = self.settings.pool.protocol;
+        match self.hear(Instant::now() + SURPLUS) {
+            Heard::Line(line) if !matches!(protocol.decode(&line), Ok(reply) if !is_final(&reply.body)) => {
+                Err(format!("it writes more than one line for each job: {}", shown(&line)))
+            }
+            Heard::TooLong(line) => Err(self.too_long(&line)),
+            Heard::End => Err(format!("it answers, and then {}", self.how_it_ended())),
+            Heard::Line(_) | Heard::Nothing => Ok(()),
+        }
     }
 
     /// Why the worker has not answered all its jobs. To find that out its input is closed: a worker that answers then
@@ -379,11 +385,25 @@ impl Worker {
         // An interrupted poll only means another round.
         let _ = rustix::event::poll(&mut fds, Some(&timeout));
         drop(fds);
+        self.write();
+        self.read_stderr(reporter);
+        // The exit is looked at before the output is read, so that everything the worker wrote before its exit is in
+        // the pipe by then.
+        if self.exited.is_none() {
+            self.exited = self.process.poll_exit();
+        }
+        self.read_output();
+    }
+
+    fn write(&mut self) {
         if let Some(input) = &self.process.input
             && let Ok(bytes) = rustix::io::write(input, &self.input)
         {
             self.input.drain(..bytes);
         }
+    }
+
+    fn read_stderr(&mut self, reporter: &Reporter) {
         let mut scratch = [0; 16 * 1024];
         if let Some(stderr) = &self.process.stderr {
             match rustix::io::read(stderr, &mut scratch[..]) {
@@ -392,11 +412,9 @@ impl Worker {
                 Err(_) => {}
             }
         }
-        // The exit is looked at before the output is read, so that everything the worker wrote before its exit is in
-        // the pipe by then.
-        if self.exited.is_none() {
-            self.exited = self.process.poll_exit();
-        }
+    }
+
+    fn read_output(&mut self) {
         for _ in 0..READS {
             let Some(output) = &self.process.output else { break };
             match rustix::io::read(output, rustix::buffer::spare_capacity(self.output.buffer())) {

@@ -49,25 +49,13 @@ static STARTS: [Mutex<()>; STARTS_AT_ONCE] = [const { Mutex::new(()) }; STARTS_A
 impl Process {
     /// Starts `command` in a process group of its own, to be killed with the calling thread.
     pub fn spawn(command: &WorkerCommand, slot: u32, workers: usize) -> io::Result<Process> {
-        let mut builder = match command.channel {
-            Channel::Stdio => Command::new(&command.program),
-            Channel::Private => through_shell("3<&0 4>&1 0</dev/null 1>&2", &command.program),
-            Channel::NodeIpc => through_shell("3<&0 0</dev/null 1>&2", &command.program),
-        };
-        builder.args(&command.args);
-        builder.env("FORKPOOL_SLOT", slot.to_string()).env("FORKPOOL_WORKERS", workers.to_string());
-        builder.stderr(Stdio::piped());
+        let mut builder = builder(command, slot, workers);
         let turn = &STARTS[slot as usize % STARTS_AT_ONCE];
+        // The lock may be taken after a panic: it guards no data.
         let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
-        let socket = if command.channel == Channel::NodeIpc {
-            let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
-            builder.env("NODE_CHANNEL_FD", "3").env("NODE_CHANNEL_SERIALIZATION_MODE", "json");
-            builder.stdin(Stdio::from(OwnedFd::from(theirs))).stdout(Stdio::null());
-            // Both handles are made before there is a process that a failure would leave behind.
-            Some((OwnedFd::from(ours.try_clone()?), OwnedFd::from(ours)))
-        } else {
-            builder.stdin(Stdio::piped()).stdout(Stdio::piped());
-            None
+        let socket = match command.channel {
+            Channel::NodeIpc => Some(connect(&mut builder)?),
+            Channel::Stdio | Channel::Private => None,
         };
         let mut child = sys::children::start(&mut builder)?;
         // The builder holds the far end of a socket pair; the end of the output would never come.
@@ -253,6 +241,28 @@ fn exit_descriptor(pid: Pid) -> Option<OwnedFd> {
 #[cfg(not(target_os = "linux"))]
 fn exit_descriptor(_: Pid) -> Option<OwnedFd> {
     None
+}
+
+/// What is executed for a slot, with its environment and its pipes.
+fn builder(command: &WorkerCommand, slot: u32, workers: usize) -> Command {
+    let mut builder = match command.channel {
+        Channel::Stdio => Command::new(&command.program),
+        Channel::Private => through_shell("3<&0 4>&1 0</dev/null 1>&2", &command.program),
+        Channel::NodeIpc => through_shell("3<&0 0</dev/null 1>&2", &command.program),
+    };
+    builder.args(&command.args);
+    builder.env("FORKPOOL_SLOT", slot.to_string()).env("FORKPOOL_WORKERS", workers.to_string());
+    builder.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    builder
+}
+
+/// Gives the worker one end of a socket instead of its pipes, as `child_process.fork` does. Returns the other end twice:
+/// as what is written to and as what is read. Both are made before there is a process that a failure would leave behind.
+fn connect(builder: &mut Command) -> io::Result<(OwnedFd, OwnedFd)> {
+    let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
+    builder.env("NODE_CHANNEL_FD", "3").env("NODE_CHANNEL_SERIALIZATION_MODE", "json");
+    builder.stdin(Stdio::from(OwnedFd::from(theirs))).stdout(Stdio::null());
+    Ok((OwnedFd::from(ours.try_clone()?), OwnedFd::from(ours)))
 }
 
 /// `sh` moves the descriptors and becomes the program: no extra process stays, and nothing unsafe is needed.

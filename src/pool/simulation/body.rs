@@ -3,9 +3,10 @@
 use std::cell::RefCell;
 use std::io;
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::super::seat::{Body, Ear, News, Wrote};
+use super::Scenario;
 use super::worker::{Manner, Worker};
 use crate::words::outcome::Outcome;
 
@@ -14,7 +15,7 @@ pub struct Surroundings {
     pub now: Instant,
     pub manner: Manner,
     /// How long a worker takes to load.
-    pub ready: Option<std::time::Duration>,
+    pub ready: Option<Duration>,
     pub says_ready: bool,
     /// So many starts of a worker fail before one succeeds.
     pub bad_starts: u32,
@@ -25,6 +26,22 @@ pub struct Surroundings {
     pub out_of_order: bool,
     /// Failed starts that were told.
     pub failed_starts: u32,
+}
+
+impl Surroundings {
+    pub fn new(scenario: &Scenario, now: Instant) -> Surroundings {
+        Surroundings {
+            now,
+            manner: scenario.manner,
+            ready: scenario.ready.map(Duration::from_millis),
+            says_ready: scenario.says_ready,
+            bad_starts: scenario.bad_starts,
+            outcomes: Vec::new(),
+            gave_up: false,
+            out_of_order: false,
+            failed_starts: 0,
+        }
+    }
 }
 
 pub struct VirtualBody {

@@ -146,25 +146,28 @@ fn manners() -> impl Strategy<Value = Manner> {
     ]
 }
 
-fn scenarios() -> impl Strategy<Value = Scenario> {
-    // Some scenarios have harmless jobs only: what nothing explains must not happen.
+/// The jobs of a scenario. In some scenarios they are harmless: what nothing explains must not happen. And in some many
+/// jobs in a row kill their worker, after one that is answered.
+fn jobs() -> impl Strategy<Value = Vec<Deed>> {
     let harmless = prop_oneof![
         4 => Just(Deed::Answer),
         2 => Just(Deed::Large),
         2 => (1..9000_u64).prop_map(Deed::Slow),
         1 => Just(Deed::Error),
     ];
-    // And some have many jobs in a row that kill their worker, after one that is answered.
     let poison = prop_oneof![2 => Just(Deed::Crash), 1 => Just(Deed::HalfCrash)];
     let poisonous = prop::collection::vec(poison, 6..16).prop_map(|mut jobs| {
         jobs.insert(0, Deed::Answer);
         jobs
     });
-    let jobs = prop_oneof![
+    prop_oneof![
         12 => prop::collection::vec(deeds(), 1..16),
         4 => prop::collection::vec(harmless, 1..16),
         1 => poisonous,
-    ];
+    ]
+}
+
+fn scenarios() -> impl Strategy<Value = Scenario> {
     let size = (1..=4_usize, prop_oneof![3 => Just(4_usize), 1 => 4..400_usize]);
     let bounds = (
         prop_oneof![1 => Just(100_usize), 1 => 1..12_usize],
@@ -174,7 +177,7 @@ fn scenarios() -> impl Strategy<Value = Scenario> {
         (manners(), 1..=6_usize, 0..3_u32, prop::option::of(0..5000_u64), any::<bool>(), 0..3_u32, any::<bool>());
     let recycling = (prop::option::of(1..5_u64), prop::option::of(1..20_000_u64));
     let stop = prop::option::weighted(0.3, (any::<bool>(), 0..40_usize));
-    (jobs, prop::collection::vec(ops(), 0..50), shape, any::<bool>(), recycling, stop, size, bounds).prop_map(
+    (jobs(), prop::collection::vec(ops(), 0..50), shape, any::<bool>(), recycling, stop, size, bounds).prop_map(
         |(jobs, mut ops, shape, dump, recycling, stop, size, bounds)| {
             let (manner, depth, retries, ready, supplied, bad_starts, says_ready) = shape;
             let (slots, job_bytes) = size;

@@ -100,26 +100,8 @@ impl World {
     pub fn new(scenario: Scenario) -> World {
         let now = Instant::now();
         let settings = Arc::new(settings(&scenario));
-        let surroundings = Rc::new(RefCell::new(Surroundings {
-            now,
-            manner: scenario.manner,
-            ready: scenario.ready.map(Duration::from_millis),
-            says_ready: scenario.says_ready,
-            bad_starts: scenario.bad_starts,
-            outcomes: Vec::new(),
-            gave_up: false,
-            out_of_order: false,
-            failed_starts: 0,
-        }));
+        let surroundings = Rc::new(RefCell::new(Surroundings::new(&scenario, now)));
         let rung = Arc::new(Mutex::new(Rung::default()));
-        let ring = {
-            let rung = Arc::clone(&rung);
-            move |wakes: &Wakes| {
-                let mut rung = rung.lock().unwrap();
-                rung.slots.extend(&wakes.slots);
-                rung.source |= wakes.source;
-            }
-        };
         let (jobs, fresh) = crossbeam_channel::bounded(1);
         let limits = Limits {
             window: settings.window,
@@ -127,7 +109,7 @@ impl World {
             queued: settings.workers * settings.ahead(),
             workers: settings.workers,
         };
-        let dispatch = Arc::new(Dispatch::new(limits, false, fresh, ring));
+        let dispatch = Arc::new(Dispatch::new(limits, false, fresh, ring(&rung)));
         let slot = |number: usize| {
             let body = VirtualBody::new(Rc::clone(&surroundings));
             let ear = VirtualEar { surroundings: Rc::clone(&surroundings) };
@@ -506,6 +488,16 @@ impl SlotModel {
             || (worker.output_has_ended(now) && !worker.end_told)
             || is_broken
             || can_write
+    }
+}
+
+/// Notes whose bells the dispatcher rings.
+fn ring(rung: &Arc<Mutex<Rung>>) -> impl Fn(&Wakes) + Send + Sync + 'static {
+    let rung = Arc::clone(rung);
+    move |wakes| {
+        let mut rung = rung.lock().unwrap();
+        rung.slots.extend(&wakes.slots);
+        rung.source |= wakes.source;
     }
 }
 
