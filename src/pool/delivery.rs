@@ -8,10 +8,10 @@ use crate::words::outcome::{JobError, Outcome, Status};
 #[derive(Debug)]
 pub struct Delivery {
     pub job: Job,
-    /// Attempts charged so far; the one to come is one more.
+    /// Attempts that the job has been charged so far: its next one has this number and one more.
     pub charged: u32,
-    /// The job was in the hands of a worker that ended, so until it has its outcome no other job shares its
-    /// worker.
+    /// The job was one of several in the hands of a worker that ended, or an attempt of it has ended with its worker.
+    /// Until the job has its outcome no other job shares its worker, so that there is no doubt who is to blame.
     pub alone: bool,
     /// A worker that was ended may have begun the job, although the job was not charged for it.
     pub doubtful: bool,
@@ -19,7 +19,7 @@ pub struct Delivery {
     pub not_before: Option<Instant>,
     /// How often the job came back without being charged.
     pub returns: u32,
-    /// The job's record if it is not run again after all.
+    /// The outcome of the last attempt, which the job ends in if it is not run again after all.
     pub last_failure: Option<Box<Outcome>>,
 }
 

@@ -5,7 +5,8 @@ pub struct Exited {
     pub how: How,
     /// Bytes of the worker's stdin that it never read; `None` where the system cannot tell.
     pub unread: Option<u64>,
-    /// The kernel has killed a process for want of memory since the worker was started.
+    /// Since the worker was started the kernel has killed some process for want of memory: this one, most likely, if it
+    /// was killed by SIGKILL.
     pub out_of_memory: bool,
 }
 

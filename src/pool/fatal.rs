@@ -17,7 +17,8 @@ pub fn fatal_error(json: &[u8]) -> Error {
         return Error::pool(format!("the handler cannot be loaded: {}", String::from_utf8_lossy(json)));
     };
     let mut message = format!("the handler cannot be loaded: {}: {}", fatal.name, fatal.message);
-    // Where it happened; most stacks also hold the message, at their beginning or end.
+    // The stack says where it happened. Most stacks also hold the message, at their beginning or end, which is not said
+    // twice.
     let last = fatal.message.lines().last().unwrap_or_default();
     let is_message = |line: &&str| !last.is_empty() && line.starts_with(&fatal.name) && line.ends_with(last);
     for line in fatal.stack.lines().filter(|line| !is_message(line)) {

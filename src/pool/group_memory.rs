@@ -1,21 +1,22 @@
 //! How much memory a worker's process group uses.
 //!
 //! A worker may be a wrapper (`sh -c`, `npx`, `uv run`) or have children of its own, so the memory is that of all
-//! processes in its group. Which these are stands in /proc, which is read once for all slots; and no oftener than
-//! that it costs a fiftieth of one processor, however many processes the machine has.
+//! processes in its group. Which processes these are stands in /proc. It is read once for all slots, and so seldom that
+//! reading takes no more than a fiftieth of one processor, however many processes the machine has.
 //!
 //! Processes that came of each other by fork share pages, so their resident sizes add up to too much. Where this
-//! matters, because the sum is beyond the limit, each page is counted in equal parts for those that share it (Pss).
-//! The kernel walks through all pages to find that out, so it counts towards the cost.
+//! matters, because the sum is beyond the limit, each page is counted in equal parts for the processes that share it
+//! (Pss). To find that out the kernel walks through all pages, which counts towards the time that reading takes.
 
 use std::collections::HashMap;
 use std::fs;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-/// Memory is looked at between jobs, to replace a worker that has grown: this often is soon enough.
+/// The time between two looks is at least this. Memory is looked at to replace, between jobs, a worker that has grown:
+/// ten times a second is soon enough.
 const INTERVAL: Duration = Duration::from_millis(100);
-/// The time between two looks is at least so many times what the last one took.
+/// The time between two looks is at least this many times what the last one took.
 const RESTRAINT: u32 = 50;
 
 static LOOK: Mutex<Option<Look>> = Mutex::new(None);
@@ -23,8 +24,9 @@ static LOOK: Mutex<Option<Look>> = Mutex::new(None);
 /// What a look at /proc has found.
 struct Look {
     at: Instant,
+    /// How long the look took.
     cost: Duration,
-    /// By the group's id, which is the worker's process id.
+    /// The process groups by their id, which for a worker's group is the worker's process id.
     groups: HashMap<i32, Group>,
 }
 
@@ -33,14 +35,14 @@ struct Group {
     processes: Vec<i32>,
     /// The sum of the resident sizes, in bytes.
     resident: usize,
-    /// The sum of the shares, once somebody has asked for it.
+    /// The sum of the shares of its processes, once somebody has asked for it.
     shares: Option<usize>,
 }
 
 /// The memory of a process group in bytes: exactly, if it is more than `limit`, or else at most. `None` where
 /// nobody can tell now: there is no /proc, the group is new, or another slot is looking.
 pub fn of_group(group: i32, limit: usize) -> Option<usize> {
-    // A slot has better things to do than to wait for another.
+    // While another slot looks, this one goes on without an answer: it must not wait for anything but its poll.
     let mut last = LOOK.try_lock().ok()?;
     let now = Instant::now();
     let is_due = |look: &Look| now.duration_since(look.at) >= INTERVAL.max(look.cost * RESTRAINT);
@@ -67,7 +69,7 @@ fn groups() -> HashMap<i32, Group> {
     let page = rustix::param::page_size();
     for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
         let Some(id) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
-        // A process that has ended meanwhile uses none.
+        // A process that has ended meanwhile uses no memory.
         let Ok(stat) = fs::read(format!("/proc/{id}/stat")) else { continue };
         if let Some((group, pages)) = group_and_pages(&stat) {
             let group = groups.entry(group).or_default();
@@ -80,7 +82,8 @@ fn groups() -> HashMap<i32, Group> {
 
 /// The process group and the resident pages of a process, from its `stat` (proc_pid_stat(5)).
 fn group_and_pages(stat: &[u8]) -> Option<(i32, usize)> {
-    // The name, in parentheses, may hold anything; the state is the first field after it, and the third of all.
+    // The second field is the program's name in parentheses, which may hold anything, also blanks and parentheses. The
+    // state follows it, and is the third field.
     let after_name = stat.iter().rposition(|&byte| byte == b')')? + 1;
     let mut fields = std::str::from_utf8(&stat[after_name..]).ok()?.split_ascii_whitespace();
     let group = fields.nth(5 - 3)?.parse().ok()?;

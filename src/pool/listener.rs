@@ -23,7 +23,8 @@ pub struct Listener {
 
 impl Ear for Listener {
     fn outcomes(&mut self, outcomes: Vec<Outcome>) {
-        // The collector outlives the slots; if it has failed, the run is being aborted anyway.
+        // Sending fails only where the collector is gone. It outlives the slots, unless it has panicked, and then the
+        // process ends.
         let _ = self.outcomes.send(Message::Outcomes(outcomes));
     }
 
@@ -64,9 +65,9 @@ impl Ear for Listener {
     }
 }
 
-/// Who is waited for, and for how long.
+/// A line that says which workers are waited for, and for how long.
 fn lingering(slots: &[u32], rest: std::time::Duration) -> String {
-    /// More names than these say no more to anybody.
+    /// More names than this would say no more to anybody.
     const NAMED: usize = 8;
     let mut names: Vec<String> = slots.iter().take(NAMED).map(|slot| format!("w{slot}")).collect();
     if slots.len() > NAMED {

@@ -15,11 +15,11 @@ pub struct Machine {
     slot: u32,
     settings: Arc<PoolSettings>,
     pub process: Option<Process>,
-    /// What the kernel had killed for want of memory when the worker was started.
+    /// How many processes the kernel had killed for want of memory when the worker was started.
     pub memory_events: MemoryEvents,
 }
 
-/// Jobs and replies larger than this get larger pipes: it is the default capacity.
+/// The default capacity of a pipe on Linux. Jobs and replies larger than this get larger pipes.
 pub const PIPE: usize = 64 * 1024;
 
 impl Machine {
@@ -27,7 +27,7 @@ impl Machine {
         Machine { slot, settings, process: None, memory_events: MemoryEvents::now() }
     }
 
-    /// The descriptors to wait for, where there is a worker.
+    /// Our end of the worker's stdout, if there is a worker and its stdout has not ended.
     pub fn output(&self) -> Option<BorrowedFd<'_>> {
         self.process.as_ref()?.output.as_ref().map(AsFd::as_fd)
     }
@@ -56,7 +56,8 @@ impl Body for Machine {
                 Ok(bytes) => return Wrote::Bytes(bytes),
                 Err(Errno::INTR) => {}
                 Err(Errno::AGAIN) => return Wrote::Full,
-                // EPIPE: the worker has closed its end, perhaps by ending, which is seen apart from this.
+                // EPIPE: the worker has closed its end, perhaps by ending. Its exit is seen by the descriptor that
+                // tells of it, not here.
                 Err(_) => {
                     let unread = self.process.as_mut().and_then(Process::input_broke);
                     return Wrote::Broken(unread.unwrap_or(0));

@@ -15,7 +15,7 @@ impl MemoryEvents {
         MemoryEvents { kills: kills() }
     }
 
-    /// Whether there has been another one since.
+    /// Whether the kernel has killed a process since.
     pub fn killed_since(self) -> bool {
         matches!((self.kills, kills()), (Some(before), Some(after)) if after > before)
     }

@@ -1,8 +1,8 @@
 //! The pool: a fixed set of slots, each with a thread that keeps one worker.
 //!
-//! This file starts and ends them. The rest, in reading order: `dispatch` is what the slots share, `slot` is the
-//! poll loop of one of them, `seat` what it does in one round, `session` decides everything that is to be decided
-//! about its worker, and `process` is that worker for the system. `simulation` runs all of this but the processes.
+//! This file starts and ends the slots. The rest, in reading order: `dispatch` is what the slots share, `slot` is the
+//! poll loop of one of them, `seat` what it does in one round, `session` decides everything that is to be decided about
+//! its worker, and `process` is what that worker is to the system. `simulation` runs all of this but the processes.
 
 pub mod delivery;
 pub mod dispatch;
@@ -48,9 +48,10 @@ pub use seat::account;
 /// A pool that is set up; `start` starts its workers.
 pub struct Pool {
     pub dispatch: Arc<Dispatch>,
-    /// Rung when the source may read on.
+    /// The bell of the source, rung when it may read on.
     pub source_bell: Bell,
     settings: Arc<PoolSettings>,
+    /// The bell of each slot.
     bells: Arc<Vec<Bell>>,
 }
 
@@ -100,18 +101,19 @@ impl Pool {
             (Arc::clone(&self.dispatch), shared.outcomes.clone(), self.settings.keep_jobs);
         shared.cancel.tell(move |level, why| {
             if level >= Level::Drain {
-                // A record has room for what it was, not for a whole stack trace; that is told once.
+                // Only the first line of the reason goes into each record: a whole stack trace is said once, on stderr.
                 let why = why.lines().next().unwrap_or_default();
                 let waiting = dispatch.stop(level, why);
                 let mut unrun: Vec<_> = waiting.into_iter().map(|delivery| delivery.not_run(why)).collect();
                 account(&dispatch, &mut unrun, keep_jobs);
-                // The collector is gone only when the run has ended.
+                // Sending fails only where the collector is gone, and it goes only when every job has its record, or
+                // after a panic.
                 let _ = outcomes.send(Message::Outcomes(unrun));
             }
         });
     }
 
-    /// Starts all workers, at once.
+    /// Starts the threads of all slots, which start their workers at the same time.
     pub fn start(&self, shared: &Shared) -> Result<Workers> {
         let mut threads = Vec::with_capacity(self.settings.workers);
         for (number, bell) in (0_u32..).zip(self.bells.iter()) {
@@ -142,7 +144,7 @@ impl Workers {
     /// Waits until every worker is gone. `Dispatch::finish` must have been called.
     pub fn join(self) {
         for thread in self.threads {
-            // A panic has been reported by its guard.
+            // A thread that has panicked has been reported by its guard, and leaves nothing to wait for.
             let _ = thread.join();
         }
     }
@@ -158,7 +160,8 @@ pub fn guarded(
     impl Drop for Guard {
         fn drop(&mut self) {
             if std::thread::panicking() {
-                // The collector may be gone already; the panic itself has been printed.
+                // If the collector is gone, nobody needs to know: the run is over, and the panic itself has been
+                // printed.
                 let _ = self.1.send(Message::Panicked(self.0.clone()));
             }
         }
@@ -170,5 +173,5 @@ pub fn guarded(
     })
 }
 
-/// The threads' own frames are small, and there may be thousands of them.
+/// The stack of a thread of the pool or of the source. Their frames are small, and there may be thousands of threads.
 const STACK: usize = 512 * 1024;

@@ -17,7 +17,8 @@ pub struct RetryPolicy {
     pub on: Vec<Status>,
 }
 
-/// A retry waits this long at most, unless the worker itself asked for more.
+/// A retry waits this long at most, unless the worker itself asked for more: if it doubled for ever, the tenth would
+/// wait for minutes.
 const RETRY_DELAY_MAX: Duration = Duration::from_secs(60);
 
 impl RetryPolicy {
@@ -62,16 +63,19 @@ impl RecyclePolicy {
     }
 }
 
-/// The pause before the next start of a worker, after `failures` starts in a row have failed.
+/// The pause before the next start of a worker, after `failures` starts in a row have failed. It doubles from 0.1 s to
+/// 2 s, so that one failed start holds up hardly anything, and a program that always fails does not keep the machine
+/// busy with its starts.
 pub fn restart_pause(failures: u32) -> Duration {
     match failures {
         0 => Duration::ZERO,
-        // 0.1 s doubling to 2 s.
+        // The shift is bounded so that it cannot overflow: 100 ms times 2^5 is above the 2 s already.
         n => Duration::from_millis(100 << (n - 1).min(5)).min(Duration::from_secs(2)),
     }
 }
 
-/// Failed starts in a row, over the whole pool, that stop the run.
+/// How many failed starts in a row, over the whole pool, stop the run: one for each worker, which start together, and
+/// five more tries.
 pub fn start_budget(workers: usize) -> u32 {
     5 + u32::try_from(workers).unwrap_or(u32::MAX - 5)
 }

@@ -19,31 +19,32 @@ pub use super::program::find_program;
 pub struct Process {
     child: Child,
     pid: Pid,
-    /// Our end of the worker's stdin; `None` once we have closed it. So with the two below.
+    /// Our end of the worker's stdin; `None` once it is closed.
     pub input: Option<OwnedFd>,
-    /// Our end of the worker's stdout.
+    /// Our end of the worker's stdout; `None` once it has ended.
     pub output: Option<OwnedFd>,
-    /// Our end of the worker's stderr.
+    /// Our end of the worker's stderr; `None` once it has ended.
     pub stderr: Option<OwnedFd>,
     /// A descriptor that is readable when the process has ended; `None` where the system has no such thing, or once
     /// the end has been seen.
     exit: Option<OwnedFd>,
     /// The end of the process has been seen.
     seen: bool,
-    /// How many bytes the worker had not read of its input when the input broke: nobody will read them any more.
+    /// How many bytes of its input the worker had not read when it closed its end of it. Our end is closed then, and
+    /// cannot be asked any more.
     left_unread: Option<u64>,
     channel: Channel,
-    /// The input's pipe has been made larger, or the system has been asked in vain.
+    /// Whether the system has been asked to make the input's pipe larger; it may have refused.
     wide_input: bool,
-    /// The output's pipe has been made larger, or the system has been asked in vain.
+    /// Whether the system has been asked to make the output's pipe larger; it may have refused.
     wide_output: bool,
 }
 
-/// So many workers are started at the same time: enough to keep processors busy, few enough that the descriptors
-/// that a start needs for a moment are no burden beside those that a worker keeps.
+/// How many workers are started at the same time: enough to keep processors busy, few enough that the descriptors that
+/// a start needs for a moment are no burden beside those that workers keep.
 pub const STARTS_AT_ONCE: usize = 8;
 
-/// A worker is started by whoever has the turn of its slot.
+/// Turns to start a worker. A slot starts one while it holds the turn that its number leads to.
 static STARTS: [Mutex<()>; STARTS_AT_ONCE] = [const { Mutex::new(()) }; STARTS_AT_ONCE];
 
 impl Process {
@@ -58,7 +59,8 @@ impl Process {
             Channel::Stdio | Channel::Private => None,
         };
         let mut child = sys::children::start(&mut builder)?;
-        // The builder holds the far end of a socket pair; the end of the output would never come.
+        // The builder holds the worker's end of a socket pair: as long as that is open, the end of the worker's output
+        // never comes.
         drop(builder);
         let pid = Pid::from_child(&child);
         let (input, output) = match socket {
@@ -95,7 +97,7 @@ impl Process {
         Ok(())
     }
 
-    /// Readable when the process has ended.
+    /// A descriptor that is readable when the process has ended; `None` once the end has been seen.
     pub fn exit_fd(&self) -> Option<BorrowedFd<'_>> {
         self.exit.as_ref().map(AsFd::as_fd)
     }
@@ -111,7 +113,8 @@ impl Process {
         self.exit.is_none() && !self.seen
     }
 
-    /// How the process has ended, if it has. It stays a zombie, so its id and its group stay ours.
+    /// How the process has ended, if it has. The process is not reaped: as a zombie it keeps its id, and its group,
+    /// ours.
     pub fn poll_exit(&self) -> Option<How> {
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | WaitIdOptions::NOHANG;
         let status = rustix::process::waitid(WaitId::Pid(self.pid), options).ok()??;
@@ -136,14 +139,14 @@ impl Process {
     pub fn unread(&self) -> Option<u64> {
         let Some(input) = &self.input else { return self.left_unread };
         match self.channel {
-            // What a socket says of its peer includes the kernel's own overhead.
+            // The number that a socket gives for its far end includes the kernel's own overhead.
             Channel::NodeIpc => None,
             Channel::Stdio | Channel::Private => rustix::io::ioctl_fionread(input).ok(),
         }
     }
 
-    /// Whether the worker has read all that it was given and waits for more: it sleeps in a read of its stdin. A
-    /// worker that computes, or waits for something else, is found elsewhere.
+    /// Whether the worker has read all that it was given and waits for more: it sleeps in a read of its stdin. A worker
+    /// that computes, or waits for something else, is not in that system call.
     pub fn waits_for_input(&self) -> bool {
         /// The number of the system call `read`, and descriptor 0.
         #[cfg(target_arch = "x86_64")]
@@ -151,33 +154,35 @@ impl Process {
         #[cfg(not(target_arch = "x86_64"))]
         const READ: &str = "63 0x0 ";
         let asleep = |name: &str| std::fs::read_to_string(format!("/proc/{}/{name}", self.id())).unwrap_or_default();
-        // Not every system shows the call; the place in the kernel says nearly the same.
+        // Not every system shows the call. The function of the kernel in which the process sleeps says nearly the same.
         self.unread() == Some(0) && (asleep("syscall").starts_with(READ) || asleep("wchan").contains("pipe_read"))
     }
 
-    /// The worker has closed its end of its input, perhaps by ending, which is seen only after that.
-    /// Returns how much of it was left unread.
+    /// To be called when the worker has closed its end of its input, perhaps by ending, which is seen apart from this.
+    /// Returns how many bytes of it were left unread.
     pub fn input_broke(&mut self) -> Option<u64> {
         self.left_unread = self.unread();
         self.input = None;
         self.left_unread
     }
 
-    /// The worker's input, where poll can tell of it that the worker has closed its end. Of a socket, which is input
-    /// and output in one, it tells that when the output is watched.
+    /// The worker's input, if poll can tell by it that the worker has closed its end. A socket is input and output in
+    /// one: poll tells of its end when the output is watched.
     pub fn input_pipe(&self) -> Option<BorrowedFd<'_>> {
         let is_pipe = self.channel != Channel::NodeIpc;
         self.input.as_ref().filter(|_| is_pipe).map(AsFd::as_fd)
     }
 
-    /// Sends a signal to the whole group. A group that is gone needs none.
+    /// Sends a signal to the worker's process group.
     pub fn signal(&self, signal: i32) {
         if let Some(signal) = Signal::from_named_raw(signal) {
+            // This fails only where nothing is left of the group that could take the signal.
             let _ = rustix::process::kill_process_group(self.pid, signal);
         }
     }
 
-    /// The end of the worker's input. A socket is closed whole: nothing comes from it any more.
+    /// Closes the worker's input, which tells the worker that no more is to be done. A socket is input and output in
+    /// one, so nothing is heard of the worker after that.
     pub fn close_input(&mut self) {
         self.input = None;
         if self.channel == Channel::NodeIpc {
@@ -203,8 +208,8 @@ impl Process {
         }
     }
 
-    /// The memory of its group in bytes, where it can be told now: exactly, if it is more than `limit`, or else at
-    /// most.
+    /// The memory of the worker's process group in bytes, or `None` where nobody can tell now; see
+    /// [`group_memory::of_group`].
     pub fn memory(&self, limit: usize) -> Option<usize> {
         group_memory::of_group(self.id(), limit)
     }
@@ -213,22 +218,24 @@ impl Process {
         self.pid.as_raw_nonzero().get()
     }
 
-    /// Kills what is left of the group, reaps the worker and closes its pipes. One that cannot be killed is
-    /// left to the system.
+    /// Kills what is left of the group, reaps the worker and closes its pipes. A worker that cannot be killed is not
+    /// waited for.
     pub fn bury(self) {
         self.signal(libc::SIGKILL);
         sys::children::reap(self.child);
     }
 }
 
-/// Makes a pipe larger, if the system allows it. That it does not is no error: it was only to be faster.
+/// Makes a pipe larger, to be faster.
 fn widen(pipe: &OwnedFd) {
     #[cfg(target_os = "linux")]
     {
-        /// The largest that a process without privileges may ask for by default.
+        /// The largest pipe that a process without privileges may ask for by default.
         const WIDE: usize = 1 << 20;
+        // A system that does not allow it has a slower pipe, and nothing else is wrong.
         let _ = rustix::pipe::fcntl_setpipe_size(pipe, WIDE);
     }
+    // Other systems have no such call; the name is used so that the compiler does not miss a use of it.
     #[cfg(not(target_os = "linux"))]
     let _ = pipe;
 }
@@ -278,7 +285,7 @@ mod tests {
 
     use super::*;
 
-    /// A shell that does this and then reads its input.
+    /// A worker that is a shell: it runs `script` and then reads its input.
     fn shell(script: &str) -> Process {
         let args = ["-c".into(), format!("{script}; cat").into()].to_vec();
         let command = WorkerCommand { program: "/bin/sh".into(), args, channel: Channel::Stdio };

@@ -32,7 +32,7 @@ fn at_path(path: &Path) -> Result<PathBuf> {
 /// A program that is looked for in the folders of the PATH.
 fn in_path(program: &OsStr, search: Option<OsString>) -> Result<PathBuf> {
     let name = Path::new(program).display();
-    // The default that execvp uses when there is no PATH.
+    // Without a PATH execvp looks in these folders.
     let search = search.unwrap_or_else(|| OsString::from("/bin:/usr/bin"));
     let mut refused = None;
     for folder in std::env::split_paths(&search) {
@@ -74,7 +74,7 @@ fn check_interpreter(script: &Path) -> Result<()> {
     let (missing, is_cr_why) = match Path::new(interpreter).exists() {
         // `env` is there, and looks for a program whose name ends in CR.
         true if interpreter.ends_with("/env") && ends_in_cr => (argument.trim(), true),
-        // Others may mind a CR in their argument; they say so themselves.
+        // Other interpreters may mind a CR in their argument, and say so themselves.
         true => return Ok(()),
         false => (interpreter.trim_end(), interpreter.ends_with('\r')),
     };
@@ -89,7 +89,7 @@ fn check_interpreter(script: &Path) -> Result<()> {
 
 /// The interpreter and its argument, after `#!` in the first line of a script; `None` for another file, or one that cannot be read.
 fn first_line(path: &Path) -> Option<String> {
-    /// The kernel looks no further.
+    /// The kernel reads no more of a script to find its interpreter (BINPRM_BUF_SIZE).
     const MOST: u64 = 256;
     let mut line = Vec::new();
     BufReader::new(fs::File::open(path).ok()?.take(MOST)).read_until(b'\n', &mut line).ok()?;

@@ -1,8 +1,8 @@
 //! One slot's dealings between its session, its worker's process, the dispatcher and the rest of the run: what is
 //! done in one round of its loop, and when the next round is due.
 //!
-//! Process and listeners are traits, so that the simulation of the pool runs these very rounds. What only a real
-//! slot has, the wait in `poll` and the reading of pipes, is in `slot`.
+//! The process (`Body`) and whoever hears of the work (`Ear`) are traits, so that the simulation of the pool runs these
+//! very rounds. What only a real slot has, the wait in `poll` and the reading of pipes, is in `slot`.
 
 use std::io;
 use std::sync::Arc;
@@ -20,12 +20,12 @@ use crate::words::outcome::Outcome;
 
 /// What a seat does to its worker's process.
 pub trait Body {
-    /// Starts a worker; the one before has been buried.
+    /// Starts a worker. The one before it has been buried.
     fn spawn(&mut self) -> io::Result<()>;
     fn write(&mut self, bytes: &[u8]) -> Wrote;
-    /// A job of so many bytes is about to be written.
+    /// Says that a job of so many bytes is about to be written, for which a larger pipe may be worth while.
     fn expect(&mut self, bytes: usize);
-    /// Closes the worker's stdin. Returns whether its output is closed with it.
+    /// Closes the worker's stdin. Returns whether its output is closed with it, as that of a socket is.
     fn close_input(&mut self) -> bool;
     /// Sends a signal to the worker's process group, if there is a worker.
     fn signal(&mut self, signal: i32);
@@ -41,12 +41,13 @@ pub trait Body {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wrote {
     Bytes(usize),
+    /// The pipe takes nothing now.
     Full,
-    /// The worker has closed its end, with so many bytes unread in it.
+    /// The worker has closed its end of the pipe, and has left so many bytes unread in it.
     Broken(u64),
 }
 
-/// Who hears what comes of a seat's work.
+/// Whoever hears what comes of a seat's work: the collector hears of outcomes, everybody else of news.
 pub trait Ear {
     fn outcomes(&mut self, outcomes: Vec<Outcome>);
     fn news(&mut self, news: News);
@@ -56,16 +57,16 @@ pub trait Ear {
 #[derive(Debug)]
 pub enum News {
     Started,
-    /// A worker failed at its start; in words.
+    /// A worker has ended before it showed that it works; in words.
     StartFailed(String),
-    /// No process could be had, for now; in words.
+    /// The system gives no process now, and the slot tries again; in words.
     Starved(String),
     /// The pool cannot go on.
     GaveUp(Error),
-    /// A worker is gone, unplanned; in words.
+    /// A worker is gone that was to go on; in words.
     Lost(String),
     Recycled,
-    /// A worker is gone, however.
+    /// A worker is gone, planned or not: its stderr has ended.
     Buried,
     /// A worker has answered out of order, for the first time in this run.
     NotSerial,
@@ -89,22 +90,30 @@ pub struct Seat<B, E> {
     settings: Arc<PoolSettings>,
     dispatch: Arc<Dispatch>,
     ear: E,
-    /// The edition of the orders that were obeyed last.
+    /// The edition of the orders that were obeyed last: only when there is a newer one are the orders asked for, which
+    /// takes the lock.
     obeyed: u32,
+    /// The run stands still (Ctrl-Z), and so does the worker.
     paused: bool,
     /// A worker has been started, or tried to be.
     has_started: bool,
+    /// The worker's stdin is to be closed once all that is queued for it has been written.
     close_when_written: bool,
-    /// The dispatcher has told this slot to sleep, until this time if there is one: the slot must ask again when it
-    /// is awake.
+    /// The dispatcher has put this slot among its sleepers, until this time if there is one. The slot must ask again
+    /// when it is awake, since jobs may be promised to it.
     asleep: Option<Option<Instant>>,
     /// People have been told that no process can be had.
     told_starved: bool,
+    /// When the worker's memory is to be looked at next.
     memory_due: Instant,
 }
 
-/// A worker's memory is looked at this often at most: /proc is not free.
+/// The time between two looks at a worker's memory, at least: reading /proc costs time, and a worker does not grow by
+/// gigabytes meanwhile.
 const MEMORY_CHECK: Duration = Duration::from_millis(100);
+
+/// The pause before another start of a worker when the pool has given up: longer than it takes to stop the run.
+const UNTIL_STOPPED: Duration = Duration::from_millis(100);
 
 impl<B: Body, E: Ear> Seat<B, E> {
     /// `seed` makes the jitter of this slot.
@@ -139,7 +148,8 @@ impl<B: Body, E: Ear> Seat<B, E> {
         loop {
             self.obey(now);
             self.write(now);
-            // What the session decided about the old worker comes before a new one: it is buried first.
+            // What the session has decided about a worker that has ended is done before the next one is started: the
+            // old one is buried first.
             self.settle(now);
             self.check_memory(now);
             match self.next_turn(now) {
@@ -162,7 +172,8 @@ impl<B: Body, E: Ear> Seat<B, E> {
     }
 
     fn deadline(&self, until: Option<Instant>, now: Instant) -> Option<Instant> {
-        // The run stands still: its clock does, too, so that no deadline comes nearer. The end of it rings the bell.
+        // While the run stands still (Ctrl-Z), so does its clock, and no deadline comes nearer. When the run goes on,
+        // the dispatcher rings the bell.
         if self.paused {
             return None;
         }
@@ -208,7 +219,8 @@ impl<B: Body, E: Ear> Seat<B, E> {
         }
     }
 
-    /// What the dispatcher would have this slot do; it is asked only where the answer could be news.
+    /// What the dispatcher would have this slot do. It is asked only where the answer may be something else than sleep,
+    /// or where it believes that the slot is asleep.
     fn next_turn(&mut self, now: Instant) -> Turn {
         let Some(standing) = self.session.standing(!self.has_started, now) else { return Turn::Sleep(None) };
         if self.asleep.is_none() && !standing.wants_a_turn() {
@@ -257,8 +269,9 @@ impl<B: Body, E: Ear> Seat<B, E> {
         if error.message.ends_with("Exec format error") {
             error = error.hint("a script needs a first line such as #!/bin/sh");
         }
-        // The run is stopped by this, which the next look at the orders shows.
-        self.session.pause(now + MEMORY_CHECK);
+        // Whoever hears of `GaveUp` stops the run, and the next look at the orders shows that. Until then no start may
+        // be tried again.
+        self.session.pause(now + UNTIL_STOPPED);
         self.ear.news(News::GaveUp(error));
     }
 
@@ -269,7 +282,7 @@ impl<B: Body, E: Ear> Seat<B, E> {
                 let message = format!("workers keep failing to start ({failures} in a row): {words}");
                 let error = Error::pool(message);
                 let error = if failure == Failure::Starved { error.hint(HIGHER_LIMIT) } else { error };
-                self.session.pause(now + MEMORY_CHECK);
+                self.session.pause(now + UNTIL_STOPPED);
                 self.ear.news(News::GaveUp(error));
             }
         }
@@ -365,8 +378,8 @@ impl<B: Body, E: Ear> Seat<B, E> {
     }
 }
 
-/// Enters outcomes that are about to be sent to the collector into the accounts. Jobs' data that nobody will want
-/// is dropped, so that it no longer takes memory.
+/// Enters outcomes that are about to be sent to the collector into the accounts of jobs and bytes. The data of their
+/// jobs is dropped, unless `keep_jobs` says that the outputs need it, so that it no longer takes memory.
 pub fn account(dispatch: &Dispatch, outcomes: &mut [Outcome], keep_jobs: bool) {
     let (mut job_bytes, mut result_bytes) = (0, 0);
     for outcome in outcomes {

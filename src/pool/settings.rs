@@ -11,7 +11,7 @@ pub struct PoolSettings {
     pub workers: usize,
     pub command: WorkerCommand,
     pub protocol: Protocol,
-    /// A handler's worker: gets no job before `ready`, and is known to take one job after the other.
+    /// The worker is supplied by forkpool, around a handler: it says `ready`, and gets no job before that.
     pub supplied: bool,
     pub depth: Depth,
     pub concurrency: usize,
@@ -37,8 +37,8 @@ pub enum Depth {
     Fixed(usize),
 }
 
-/// A worker's queue at depth `auto`, at most: a millisecond of jobs of 2 µs, which is as fast as interpreters
-/// answer. The more jobs there are in one read of the worker's, the less its reads cost.
+/// How many jobs a worker is given at depth `auto`, at most: a millisecond of jobs of 2 µs, which is as fast as
+/// interpreters answer. The more jobs a worker gets with one read, the less its reads cost.
 pub const AUTO_DEPTH_MAX: usize = 512;
 
 impl PoolSettings {

@@ -1,8 +1,8 @@
 //! One slot's thread: the poll loop around a worker's process.
 //!
-//! The thread owns the process and its pipes; nobody else touches them, so there is no lock, no race about
-//! who killed it, and no process id is used after it was reaped. It waits in one place only, `poll`, for its
-//! pipes, the worker's exit, its bell (jobs, orders) and the time its seat asks for.
+//! The thread owns the process and its pipes; nobody else touches them, so there is no lock, no race about who killed
+//! the worker, and no process id is used after the worker was reaped. The thread waits in one place only, `poll`, for
+//! its pipes, the worker's exit, its bell (jobs, orders, a stopped child) and the time that its seat asks for.
 
 use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
@@ -38,11 +38,13 @@ struct Seen {
     input_broke: bool,
 }
 
-/// What a worker writes to stderr is read in pieces of this size.
+/// What a worker writes to stderr is read in pieces of this size, that of a full pipe on Linux.
 const STDERR_READ: usize = 64 * 1024;
-/// Reads of one pipe in a row, so that a worker that floods one does not keep us from the others.
+/// The most reads of one pipe in a row, so that a worker that floods one does not keep us from the others. Any small
+/// number will do.
 const READS: usize = 8;
-/// Where the system has no descriptor for a process's end, it is asked this often.
+/// Where the system has no descriptor that tells of a process's end, it is asked this often: a death is noticed soon,
+/// and twenty calls a second cost nothing.
 const EXIT_CHECK: Duration = Duration::from_millis(50);
 
 impl Slot {
@@ -54,7 +56,8 @@ impl Slot {
         loop {
             let now = self.clock.now();
             if !self.seat.has_ids() && self.seat.session.in_flight() == 0 {
-                // Without ids a surplus reply would land on the next job: look once more.
+                // A protocol without ids: a surplus reply would be taken for the answer to the next job, so its output
+                // is looked at once more before that is given.
                 self.read_output(now);
             }
             let deadline = self.seat.round(now);
@@ -63,8 +66,8 @@ impl Slot {
             }
             let seen = self.wait(deadline, now);
             self.hear(seen);
-            // The time before the wait: whatever arrived before it has been read now, so it beats the deadlines
-            // that are judged by it.
+            // Deadlines are judged by the time before the wait. Whatever had arrived by then has been read now, so that
+            // a reply beats its own timeout.
             self.seat.tick(now);
         }
     }
@@ -83,14 +86,15 @@ impl Slot {
         let exit = watch(&mut fds, process.and_then(Process::exit_fd), PollFlags::IN);
         let stderr = watch(&mut fds, machine.stderr(), PollFlags::IN);
         let output = watch(&mut fds, machine.output().filter(|_| !napping), PollFlags::IN);
-        // With nothing to write it is watched all the same: a worker may close it and live on.
+        // The worker's input is watched also when there is nothing to write: a worker may close it and live on, and is
+        // given no job then.
         let input = if self.seat.session.pending_input().is_empty() {
             watch(&mut fds, process.and_then(Process::input_pipe), PollFlags::empty())
         } else {
             watch(&mut fds, machine.input(), PollFlags::OUT);
             None
         };
-        // An interrupted poll only means another round.
+        // If poll is interrupted or fails, no descriptor counts as ready, and another round follows.
         let _ = rustix::event::poll(&mut fds, timeout.as_ref());
         let ready = |index: Option<usize>| index.is_some_and(|index| !fds[index].revents().is_empty());
         Seen {
@@ -117,7 +121,8 @@ impl Slot {
         if seen.exit {
             self.see_exit(now);
         }
-        // After the rest: what the worker has answered is not given back.
+        // A broken input is told after the output has been read: a job that the worker has answered must not be given
+        // back.
         if seen.input_broke {
             let unread = self.seat.body.process.as_mut().and_then(Process::input_broke);
             self.seat.session.input_broken(unread.unwrap_or(0), now);
@@ -147,7 +152,7 @@ impl Slot {
                 }
                 Err(Errno::INTR) => {}
                 Err(Errno::AGAIN) => return,
-                // The end. A socket whose far end died with unread bytes in it says so by an error.
+                // The output has ended. A socket whose far end died with unread bytes in it says so by an error.
                 Ok(_) | Err(_) => {
                     process.output = None;
                     self.seat.session.output_ended(now);
@@ -177,8 +182,8 @@ impl Slot {
         }
     }
 
-    /// The worker's process has ended, perhaps: sweep its group while its id is still ours, then read what is
-    /// left in its pipes, so that a reply that is there counts.
+    /// Looks whether the worker's process has ended. If so, its group is killed while its id is still ours, and what is
+    /// left in its pipes is read before the session is told, so that a reply that is there counts.
     fn see_exit(&mut self, now: Instant) {
         let Some(process) = &self.seat.body.process else { return };
         let Some(how) = process.poll_exit() else { return };
@@ -188,13 +193,13 @@ impl Slot {
         let out_of_memory = self.seat.body.memory_events.killed_since();
         let Some(process) = &mut self.seat.body.process else { return };
         let unread = process.unread();
-        // It has been seen: poll must not report it again.
+        // The exit has been seen: poll would report it again and again.
         process.forget_exit();
         self.seat.session.exited(Exited { how, unread, out_of_memory }, now);
     }
 }
 
-/// Adds a descriptor, if there is one, and says at which place.
+/// Adds a descriptor to those that poll waits for, if there is one, and returns its place among them.
 fn watch<'fd>(fds: &mut Vec<PollFd<'fd>>, fd: Option<BorrowedFd<'fd>>, flags: PollFlags) -> Option<usize> {
     fds.push(PollFd::from_borrowed_fd(fd?, flags));
     Some(fds.len() - 1)

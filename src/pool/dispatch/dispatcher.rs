@@ -1,10 +1,10 @@
 //! What the slots share, as a pure state machine: calls and the time go in; jobs, and who is to be woken, come out.
 //!
-//! A slot asks for jobs and, if there is none for it, sleeps from that call on: both happen in one step, so a job
-//! that comes later finds the slot among the sleepers, and no wake-up is lost. A sleeper that is woken is *called*,
-//! and the job it was called for is promised to it: nobody else is woken for that job, and those whose need is
-//! smaller leave it alone. Whatever happens, after each call enough sleepers have been called for the jobs that
-//! wait, and one of them knows when the next delayed job is due.
+//! A slot asks for jobs and, if there is none for it, sleeps from that call on: both happen in one step, so a job that
+//! comes later finds the slot among the sleepers, and no wake-up is lost. A sleeper that is woken is *called*, and the
+//! job that it was called for is promised to it: nobody else is woken for that job, and slots whose need is smaller
+//! leave the job alone. After each call of a method, whatever it was, enough sleepers have been called for the jobs
+//! that wait, and one sleeper, the *keeper*, knows when the next delayed job is due.
 //!
 //! Nobody waits here, nothing is sent, and no clock is read.
 
@@ -59,11 +59,12 @@ pub struct Wakes {
 /// What a worker's end says of how workers start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Failure {
-    /// The worker ended before it had read its first job, if it had one.
+    /// The worker ended before it had read its first job, or before it was given one.
     AtStart,
-    /// The worker read its first job and died of it, or the program is broken: only other jobs can tell.
+    /// The worker read its first job and died. Either the job killed it or the program is broken: only other jobs can
+    /// tell.
     InFirstJob,
-    /// The same, with a job that has been tried before.
+    /// The worker read its first job and died, and the job has had an attempt before.
     InRetriedJob,
     /// No process could be had, for want of memory, descriptors or processes.
     Starved,
@@ -84,17 +85,17 @@ pub struct Dispatcher {
     ledger: Ledger,
     seats: Seats,
     orders: Orders,
-    /// Counts the changes of the orders.
+    /// How often the orders have changed, so that a slot sees at a glance whether it knows them.
     edition: u32,
     source: Source,
     /// The slot that is replacing its worker in turn.
     recycling: Option<u32>,
-    /// The sleeper that wakes when the next delayed job is due, and when that is.
+    /// The sleeper that wakes by itself when the next delayed job is due, and when that is.
     keeper: Option<(u32, Instant)>,
     starts: Starts,
     /// Slots whose workers have been asked to end and are still there.
     ending: BTreeSet<u32>,
-    /// People have been told who is waited for.
+    /// People have been told which workers are waited for at the end of the run.
     told_lingering: bool,
     /// The hint about silent workers has been given.
     hinted: bool,
@@ -104,7 +105,7 @@ pub struct Dispatcher {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Source {
     Reading,
-    /// It sleeps until there is room for a job of this size.
+    /// The source sleeps until there is room for a job of this size.
     Waiting(usize),
     Ended,
 }
@@ -116,7 +117,7 @@ struct Starts {
     failed: u32,
     /// Some worker of this program has answered a job, in this run or in the one that is resumed.
     has_worked: bool,
-    /// Running worker processes.
+    /// How many worker processes run.
     running: u32,
 }
 
@@ -142,12 +143,12 @@ impl Dispatcher {
         }
     }
 
-    /// Who is to be woken after the last call.
+    /// Takes whom the calls since the last time want to be woken.
     pub fn take_wakes(&mut self) -> Wakes {
         std::mem::take(&mut self.wakes)
     }
 
-    /// Changes whenever the orders do.
+    /// A number that changes whenever the orders do.
     pub fn edition(&self) -> u32 {
         self.edition
     }
@@ -237,7 +238,7 @@ impl Dispatcher {
         Turn::Sleep(due)
     }
 
-    /// How many waiting jobs a slot with this need may take.
+    /// How many of the jobs that wait a slot with this need could take, if none were promised to others.
     fn available(&self, need: Need) -> usize {
         let runs_empty = need == Need::RunEmpty && self.recycling.is_none();
         if self.ledger.is_behind() || runs_empty || self.orders.level >= Level::Drain {
@@ -280,7 +281,7 @@ impl Dispatcher {
     /// Sees that a sleeper wakes when the next delayed job is due.
     fn keep_time(&mut self) {
         let Some(due) = self.waiting.next_due() else { return };
-        // Whoever has been called asks again, and learns the time then.
+        // A slot that has been called will ask again, and learns the time then.
         if self.keeper.is_some_and(|(_, at)| at <= due) || self.seats.called() > 0 {
             return;
         }
@@ -296,7 +297,7 @@ impl Dispatcher {
         }
     }
 
-    /// `slot` sleeps no more, and keeps nobody's time.
+    /// `slot` is no sleeper any more, so somebody else must keep the time of the next delayed job.
     fn leave(&mut self, slot: u32, seat: Seat) {
         self.seats.set(slot, seat);
         self.keeper = self.keeper.filter(|&(keeper, _)| keeper != slot);
@@ -311,8 +312,8 @@ impl Dispatcher {
         }
     }
 
-    /// Whether a worker that is started now could get a job: more may come, or more wait than there are workers that
-    /// have none or are on their way.
+    /// Whether a worker that is started now could get a job: more jobs may come, or more are waiting than there are
+    /// workers without a job, called slots and workers that are being started.
     fn needs_another_worker(&self) -> bool {
         let is_stopped = self.orders.finished || self.orders.level >= Level::Drain;
         let is_wanted =
@@ -343,7 +344,7 @@ impl Dispatcher {
         self.starts.has_worked = true;
     }
 
-    /// Whether an answer would be news.
+    /// Whether an answer of a worker would change anything here: most would not, and need not take the lock.
     pub fn has_doubts(&self) -> bool {
         self.starts.failed > 0 || !self.starts.has_worked
     }
@@ -367,8 +368,8 @@ impl Dispatcher {
         }
     }
 
-    /// A worker has not ended although it was asked a while ago. Returns all slots whose workers are waited for, the
-    /// first time; later they are none.
+    /// A worker has not ended although it was asked to a while ago. The first time, returns all slots whose workers are
+    /// waited for, so that people are told once; after that, returns none.
     pub fn lingering(&mut self) -> Vec<u32> {
         if std::mem::replace(&mut self.told_lingering, true) {
             Vec::new()
@@ -386,11 +387,13 @@ impl Dispatcher {
     pub fn failed_start(&mut self, failure: Failure) -> Verdict {
         let is_excused = match failure {
             Failure::AtStart => false,
-            // The job has killed it: other workers of this program have shown that they work.
+            // If some worker of this program has answered a job, the program works, and it was the job that killed this
+            // worker.
             Failure::InFirstJob => self.starts.has_worked,
-            // Its first attempt has been counted, and there are only so many others.
+            // The job has had an attempt before, and --retries bounds how many there are: one bad job must not use up
+            // the budget.
             Failure::InRetriedJob => true,
-            // The others do without it; the pool gives up only when there is none.
+            // Other workers run the jobs; the pool gives up only where there is no worker at all.
             Failure::Starved => self.starts.running > 0,
         };
         if is_excused {
@@ -415,7 +418,8 @@ impl Dispatcher {
         is_news
     }
 
-    /// Whether the hint about silent workers is still to be given; the next time it is not.
+    /// Whether the hint about silent workers is still to be given. It counts as given after this call, since people
+    /// need it once.
     pub fn take_hint(&mut self) -> bool {
         !std::mem::replace(&mut self.hinted, true)
     }

@@ -6,14 +6,14 @@
 //! written it or put it among those that wait for their turn. Together they stay within `--memory`, but for one
 //! job that is always let through, and for the results of jobs that workers already had when the limit was met.
 
-/// What is granted at most.
+/// What the accounts may hold at most.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
     /// Jobs that have been read and whose outcome the collector has not received.
     pub window: usize,
     /// Bytes of jobs and results in memory.
     pub memory: usize,
-    /// Jobs that fill the queues of all workers.
+    /// How many jobs fill the queues of all workers.
     pub queued: usize,
     pub workers: usize,
 }
@@ -33,10 +33,11 @@ pub struct Ledger {
     is_behind: bool,
 }
 
-/// Reading ahead further than this gains nothing: it is a thousand pipes full.
+/// Once each worker can have a job and another one to follow, jobs and results under way take no more bytes than this.
+/// More would gain nothing: 16 MiB fill 256 pipes of the default capacity.
 const AHEAD: usize = 16 << 20;
-/// The collector is behind when it has not dealt with this part of `--memory`; most of the memory is for results
-/// that wait in order.
+/// The collector is behind when the outcomes that it has not dealt with take more than this part of `--memory`. The
+/// rest is for jobs, and for results that wait for their turn.
 const BACKLOG_SHARE: usize = 4;
 
 impl Ledger {
@@ -56,16 +57,17 @@ impl Ledger {
 
     fn has_memory_for(&self, size: usize) -> bool {
         let (under_way, all) = (self.under_way(), self.bytes());
-        // While the workers are not busy, with a job to follow for each of them, all of the memory may be used.
+        // Until each worker can have a job and another one to follow, all of the memory may be used.
         let is_ahead = self.jobs >= 2 * self.limits.workers;
         under_way == 0 || (all + size <= self.limits.memory && (!is_ahead || under_way + size <= AHEAD))
     }
 
-    /// Whether there is room for a job of `size` bytes, and so much that it is worth waking the source, which should
-    /// wake once for many jobs.
+    /// Whether there is room for a job of `size` bytes, and for so many more that it is worth waking the source: it is
+    /// to wake once for many jobs.
     pub fn is_low(&self, size: usize) -> bool {
         let Limits { window, memory, queued, workers } = self.limits;
-        // With a window that is small for the pool every permit counts at once.
+        // A window that is smaller than four times the queues of all workers would let them run empty while it is
+        // emptied to half, so there the source is woken for each permit.
         let low = if window >= 4 * queued { window / 2 } else { window - 1 };
         let is_light = self.under_way() <= memory.min(AHEAD) / 2 || self.jobs < 2 * workers;
         self.jobs <= low && is_light && self.has_memory_for(size)

@@ -1,9 +1,9 @@
 //! Everything that the slots share, behind one lock: jobs that wait, who sleeps, the accounts of jobs and bytes,
 //! the budget of failed starts, whose turn it is to replace a worker, and the orders to stop or to stand still.
 //!
-//! What is decided is in `dispatcher`, a pure state machine that the simulation of the pool runs as it is. This
-//! file adds what threads need: the lock, the channel that brings fresh jobs, and the bells of those who sleep,
-//! which are rung when the lock is free again.
+//! What is decided is in `dispatcher`, a pure state machine that the simulation of the pool runs as it is. This file
+//! adds what threads need: the lock, the channel that brings fresh jobs, and the bells of sleeping threads, which are
+//! rung when the lock is free again: rung earlier, they would wake threads that then wait for the lock.
 
 mod dispatcher;
 mod ledger;
@@ -28,11 +28,12 @@ use dispatcher::Dispatcher;
 
 pub struct Dispatch {
     state: Mutex<Dispatcher>,
-    /// Fresh jobs, in pieces. Each piece is announced by `offered`, so that no more than one is in the channel.
+    /// Fresh jobs, in pieces. The source announces each piece by `offered`, which takes it out, so that no more than
+    /// one is in the channel.
     fresh: Receiver<Vec<Job>>,
-    /// The edition of the orders, so that a slot need not take the lock to see that they are the same.
+    /// The edition of the orders, so that a slot need not take the lock to see that nothing has been ordered.
     edition: AtomicU32,
-    /// Whether an answer would be news to the dispatcher: most are not, and need not take the lock.
+    /// Whether the answer of a worker would be news to the dispatcher: most are not, and need not take the lock.
     has_doubts: AtomicBool,
     ring: Box<dyn Fn(&Wakes) + Send + Sync>,
 }
@@ -49,7 +50,7 @@ impl Dispatch {
         Dispatch { state, fresh, edition: AtomicU32::new(0), has_doubts: AtomicBool::new(true), ring: Box::new(ring) }
     }
 
-    /// Runs `call` under the lock, and wakes whom it is for after that.
+    /// Runs `call` under the lock. Whom it wants woken is woken after that.
     fn with<T>(&self, call: impl FnOnce(&mut Dispatcher) -> T) -> T {
         let mut state = self.lock();
         let result = call(&mut state);
@@ -91,7 +92,7 @@ impl Dispatch {
 
     // ---- For the slots ----
 
-    /// Changes whenever the orders do.
+    /// A number that changes whenever the orders do.
     pub fn edition(&self) -> u32 {
         self.edition.load(Ordering::Acquire)
     }
@@ -100,7 +101,7 @@ impl Dispatch {
         self.lock().orders().clone()
     }
 
-    /// What `slot` is to do next. If that is to sleep, it counts as asleep from now on.
+    /// What `slot` is to do next. If that is to sleep, the slot counts as asleep from now on.
     pub fn ask(&self, slot: u32, standing: Standing, now: Instant) -> Turn {
         self.with(|state| state.ask(slot, standing, now))
     }
@@ -138,8 +139,8 @@ impl Dispatch {
         self.with(|state| state.buried(slot, now));
     }
 
-    /// A worker has not ended although it was asked a while ago. Returns all slots whose workers are waited for, the
-    /// first time; later they are none.
+    /// A worker has not ended although it was asked to a while ago. The first time, returns all slots whose workers are
+    /// waited for, so that people are told once; after that, returns none.
     pub fn lingering(&self) -> Vec<u32> {
         self.with(Dispatcher::lingering)
     }
@@ -159,7 +160,8 @@ impl Dispatch {
         self.with(Dispatcher::not_serial)
     }
 
-    /// Whether the hint about silent workers is still to be given; the next time it is not.
+    /// Whether the hint about silent workers is still to be given. It counts as given after this call, since people
+    /// need it once.
     pub fn take_hint(&self) -> bool {
         self.with(Dispatcher::take_hint)
     }

@@ -17,11 +17,12 @@ pub enum Seat {
 /// What a sleeping slot could do with a job; the greatest is called first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Need {
-    /// Its worker has jobs, and is to be replaced in turn: the slot takes others only while another has the turn.
+    /// Its worker has jobs, and is to be replaced in turn: the slot takes other jobs only while another slot has the
+    /// turn.
     RunEmpty,
     /// Its worker has jobs, and room for more.
     Queue,
-    /// It has no worker, and would start one.
+    /// The slot has no worker, and would start one.
     Start,
     /// Its worker has not shown yet that it works.
     Begin,
@@ -51,7 +52,7 @@ impl Need {
     }
 }
 
-/// All slots, with counts, so that a call that wakes nobody costs nothing.
+/// All slots, and how many of each kind there are, so that finding nobody to wake costs nothing.
 #[derive(Debug)]
 pub struct Seats {
     seats: Vec<Seat>,
@@ -105,8 +106,8 @@ impl Seats {
         (0..).zip(&self.seats).find_map(|(slot, seat)| (*seat == Seat::Asleep(need)).then_some(slot))
     }
 
-    /// How many slots will come for a job by themselves, as seen by one with this need: those that have been called
-    /// and, for one that would have to start a worker first, those that are starting one.
+    /// How many slots will come for a job without being called for it: those that have been called already and, if the
+    /// job would have to wait for a worker to be started, those that are starting one.
     pub fn expected(&self, need: Need) -> usize {
         self.called() + if need == Need::Start { self.starting } else { 0 }
     }
@@ -121,8 +122,8 @@ impl Seats {
         self.called.iter().sum()
     }
 
-    /// How many slots have been called that would be called before one with this need. The idle ones stand back for
-    /// nobody: whoever comes first takes what waits.
+    /// How many slots have been called whose need is greater than this one, so that a slot with this need must leave
+    /// them their jobs. The idle ones leave nobody anything: whichever comes first takes what waits.
     pub fn called_above(&self, need: Need) -> usize {
         if need >= Need::IdleInTurn { 0 } else { self.called[need as usize + 1..].iter().sum() }
     }

@@ -15,8 +15,8 @@ pub struct Standing {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Worker {
-    /// The slot has no worker; one may be started from this time on. The first is started whether there is work
-    /// or not.
+    /// The slot has no worker, and may start one from `start_at` on. The slot's first worker is started whether there
+    /// is work or not, so that it has loaded when work comes.
     Absent {
         start_at: Instant,
         is_first: bool,
@@ -30,9 +30,9 @@ pub enum Worker {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Recycling {
     No,
-    /// When its turn comes, and going on until then. Slots take turns, so that most of the pool goes on.
+    /// When the slot's turn comes; until then its worker goes on. Slots take turns, so that most of the pool goes on.
     InTurn,
-    /// As soon as the worker has no job: it may take no other.
+    /// As soon as the worker has no job in its hands: it may be given no other.
     AtOnce,
 }
 

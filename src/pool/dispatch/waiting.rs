@@ -57,8 +57,8 @@ impl Waiting {
         self.delayed.first_key_value().map(|(&(at, _), _)| at)
     }
 
-    /// How many jobs are due for a slot that may take what `fits` says. While a job waits that must be alone, a
-    /// worker with jobs gets no more of them, so that somebody's worker soon has none.
+    /// How many jobs are due for a slot that may take what `fits` says. While a job waits that must be alone, a worker
+    /// that has jobs gets no more of any kind, so that some worker is soon empty and can take it.
     pub fn due(&self, fits: Fits) -> usize {
         match fits {
             _ if self.alone.is_empty() => self.shared.len() + self.fresh.len(),
@@ -67,8 +67,8 @@ impl Waiting {
         }
     }
 
-    /// Takes up to `most` jobs, as one of `slots` slots: what waits is spread, so that no slot queues what another
-    /// could run. A job that must be alone is taken alone.
+    /// Takes up to `most` jobs for one of `slots` slots, which gets no more than its share of what waits, so that it
+    /// does not queue what another slot could run. A job that must be alone is taken alone.
     pub fn take(&mut self, most: usize, fits: Fits, slots: usize) -> Vec<Delivery> {
         if !self.alone.is_empty() {
             return match fits {

@@ -19,12 +19,13 @@ use crate::words::advice::RetryAdvice;
 use crate::words::cancel::Level;
 use crate::words::outcome::Status;
 
-/// A job that no worker even begins to read, again and again, is charged at last: nothing may go round for ever.
+/// A job that came back this often as the head, because its worker ended before it had read it, is charged the next
+/// time: nothing may go round for ever.
 pub const RETURNS: u32 = 8;
 
 /// What becomes of a job whose worker is gone.
 enum Verdict {
-    /// Its end was decided before that of its worker.
+    /// How the job ends was decided before its worker was gone.
     Fated(Fate),
     /// The job has killed the worker, as far as anybody can tell. `begun` says that the worker had read it.
     Charged { begun: bool },
@@ -32,7 +33,7 @@ enum Verdict {
     NeverRead,
     /// The job stood behind the one that is charged.
     Bystander,
-    /// The same, but the worker may have gone on to this job before it was ended.
+    /// The job stood behind the one that is charged, but the worker may have gone on to it before it was ended.
     Doubtful,
 }
 
@@ -40,9 +41,9 @@ enum Verdict {
 struct Evidence {
     /// Bytes of its input that the worker has read.
     consumed: u64,
-    /// All jobs may have been running.
+    /// All jobs of the worker may have been running at the same time.
     at_once: bool,
-    /// It is known which job the worker was ended for.
+    /// The worker was ended by us for what its head did, so that no other job is suspected.
     head_known: bool,
 }
 
@@ -92,7 +93,8 @@ impl Session {
         let alone = open.delivery.alone || shared;
         match verdict {
             Verdict::Fated(Fate { status, error, elapsed }) => {
-                // It may have ended before its next step was due, of the dump or of the end of its input.
+                // The worker may have ended before the step was due at which this would have been told: what it has
+                // shown meanwhile, a dump or an answer to the end of its input, belongs to the error.
                 let error = match &live.ending {
                     Some(ending) => ending.explain(error),
                     None => error,
@@ -105,7 +107,8 @@ impl Session {
                 self.fail(open.delivery, Status::Died, error, RetryAdvice::default(), elapsed, now);
             }
             Verdict::NeverRead => {
-                // A failed start says nothing about its job, and is bounded by the budget of starts.
+                // Only the end of a proven worker is counted against the job. The end of any other is a failed start,
+                // which says nothing about the job, and is bounded by the budget of failed starts.
                 let returns = open.delivery.returns + u32::from(live.is_proven());
                 self.out.returned.push(Delivery { alone, returns, ..open.delivery });
             }
@@ -135,15 +138,16 @@ impl Session {
         self.out.reports.push(report);
     }
 
-    /// The first death costs no pause; those that follow without an answer between them do.
+    /// Lets the next worker of this slot wait. The first death costs no pause; deaths that follow without an answer in
+    /// between do.
     fn pause_after_death(&mut self, now: Instant) {
         self.state = State::Absent { start_at: now + restart_pause(self.deaths) };
         self.deaths += 1;
     }
 }
 
-/// What the end of a worker that has shown nothing says of how workers start. Such a worker had one job at most, so
-/// it had read that job if it had read anything.
+/// What the end of a worker that was not proven says of how workers start. Such a worker had one job at most, so it had
+/// read that job if it had read anything.
 fn kind_of_failure(live: &Live, consumed: u64) -> Failure {
     match live.stage {
         Stage::Loading { retries: true, .. } if consumed > 0 => Failure::InRetriedJob,

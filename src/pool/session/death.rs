@@ -85,7 +85,7 @@ impl Death {
     }
 }
 
-/// Who sent the signal that the worker died of, if it did.
+/// Who sent the signal that the worker died of; `None` if it died of none.
 fn sent_by(how: How, live: &Live, out_of_memory: bool) -> Option<&'static str> {
     let How::Signal(signal) = how else { return None };
     let was_us = live.ending.as_ref().is_some_and(|ending| ending.has_sent(signal));
@@ -96,10 +96,10 @@ fn sent_by(how: How, live: &Live, out_of_memory: bool) -> Option<&'static str> {
     })
 }
 
-/// Who kills when the memory is short.
+/// Says in `sent_by` that the kernel killed the worker for want of memory.
 const KERNEL: &str = "kernel (out of memory)";
 
-/// What happened to the worker.
+/// What happened to the worker, in words that follow its name.
 fn end(
     live: &Live,
     how: Option<How>,
@@ -110,7 +110,7 @@ fn end(
     let ending = live.ending.as_ref();
     match (ending.map(|ending| &ending.why), how) {
         (Some(Why::Stopped), Some(how)) if ending.is_some_and(|ending| !ending.was_signalled()) => {
-            // Nobody here has touched it yet.
+            // We have sent the worker no signal yet: it was told to stop by somebody else, or has ended by itself.
             format!("{how} while the run was being stopped: {stop_reason}")
         }
         (Some(Why::Stopped), _) => format!("was ended because the run was stopped: {stop_reason}"),

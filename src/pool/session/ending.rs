@@ -19,11 +19,11 @@ pub struct Ending {
     pub step: Step,
     /// When the next step is due.
     pub next: Instant,
-    /// When people are to be told that the worker is still being waited for.
+    /// When people are to be told that the worker is still being waited for; `None` if they are not, or have been.
     pub tell: Option<Instant>,
     /// The signals that the worker has been sent.
     sent: Vec<i32>,
-    /// The worker has written a line once its input was closed, although its job's time was up.
+    /// The worker wrote a line only after its job's time was up and its input was closed: it holds its output back.
     answered_probe: bool,
     /// What the worker wrote to stderr when it was asked where it is stuck.
     dump: Vec<u8>,
@@ -65,17 +65,18 @@ pub enum Step {
     Killed,
 }
 
-/// Between SIGTERM and SIGKILL, for a worker that had `--grace` already.
+/// The time between SIGTERM and SIGKILL, for a worker that has had `--grace` to finish already: only to tidy up.
 pub const LAST_WORDS: Duration = Duration::from_secs(1);
-/// For the stack dump that `--dump` asks for.
+/// The time that a worker gets to write the stack dump that `--dump` asks for: runtimes take milliseconds.
 pub const DUMP: Duration = Duration::from_secs(1);
-/// For a program that buffers its output to write it at the end of its input.
+/// The time that a worker gets to write what it held back, once its input is closed: a program that buffers does so at
+/// once.
 pub const PROBE: Duration = Duration::from_millis(500);
-/// A killed process that is still there hangs in the kernel; nobody can wait for that.
+/// After this long a killed process that is still there is given up: it hangs in the kernel, perhaps for ever.
 pub const ABANDONED: Duration = Duration::from_secs(10);
-/// People wonder what they are waiting for after about a second.
+/// How long nothing is said about a worker that is waited for: people begin to wonder after about a second.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// Enough for some dozens of stack traces.
+/// How many bytes of a dump are kept: some dozens of stack traces.
 const DUMP_KEPT: usize = 64 * 1024;
 
 impl Ending {
@@ -97,21 +98,23 @@ impl Ending {
         self.tell = None;
     }
 
-    /// The same end for another reason: what has been sent and dumped is kept.
+    /// This ending for another reason; what has been sent and dumped is kept.
     pub fn because(self, why: Why) -> Ending {
         Ending { why, tell: None, ..self }
     }
 
+    /// When the next step is due, or people are to be told.
     pub fn deadline(&self) -> Instant {
         self.tell.map_or(self.next, |tell| tell.min(self.next))
     }
 
-    /// A worker that was asked may answer; a condemned one may not.
+    /// Whether replies still count. They do for a worker that was asked to end, and not for one that is ended for what
+    /// it did.
     pub fn takes_replies(&self) -> bool {
         matches!(self.why, Why::Finish | Why::Recycle | Why::Stopped | Why::ClosedInput)
     }
 
-    /// The worker has not been asked to end yet.
+    /// Whether the worker is only waited for, and has not been asked to end yet.
     pub fn is_answering(&self) -> bool {
         self.step == Step::Answering
     }
@@ -126,7 +129,7 @@ impl Ending {
         !self.sent.is_empty()
     }
 
-    /// A line has come that is nobody's any more.
+    /// The worker has written a line that counts for no job any more.
     pub fn late_line(&mut self) {
         self.answered_probe |= self.step == Step::Probed;
     }
@@ -142,6 +145,7 @@ impl Ending {
         error
     }
 
+    /// Keeps what a worker that was sent the signal of `--dump` writes to stderr.
     pub fn stderr(&mut self, bytes: &[u8]) {
         if self.step == Step::Dumping {
             let room = DUMP_KEPT - self.dump.len();

@@ -2,14 +2,14 @@
 
 use crate::words::outcome::JobError;
 
-/// How much of a worker's junk is shown.
+/// How many bytes of what a worker wrote are shown: enough to recognise it.
 pub const SHOWN: usize = 200;
 
 /// The cure for the commonest reason why a worker seems to hang.
 pub const BUFFERED: &str = "the worker answered once its input was closed, so it holds its output back in a buffer: \
     flush after each line (python -u, sed -u, jq --unbuffered, stdbuf -oL, fflush)";
 
-/// What a worker did that wrote something that is no reply.
+/// Words for what a worker did that wrote a line that is no reply.
 pub fn broken(reason: &str, line: &[u8]) -> String {
     format!("broke the protocol: {reason}; it wrote: {}", shown(line))
 }

@@ -10,12 +10,13 @@ use crate::words::outcome::{JobError, Status};
 #[derive(Debug)]
 pub struct Open {
     pub delivery: Delivery,
-    /// Where the job's bytes stand in the worker's input.
+    /// Where the job's bytes begin in all that the worker is sent, counted from its start.
     pub begins: u64,
+    /// Where they end.
     pub ends: u64,
     /// Since when the job may be running: it was given to an idle worker, or the one before it was answered.
     pub started: Option<Instant>,
-    /// How the job will end, where that is decided but not yet told: the worker is still being asked where it is
+    /// How the job will end, if that is decided and not told yet, because the worker is still being asked where it is
     /// stuck, or must be gone before the job is run again.
     pub fate: Option<Fate>,
 }
@@ -46,7 +47,7 @@ pub enum Manner {
     InOrder,
     /// Up to so many at the same time, as `--concurrency` asks.
     AtOnce(usize),
-    /// Several at the same time, although nobody asked it to: it has answered out of order.
+    /// Several at the same time, although nobody asked the worker to: it has answered out of order.
     OutOfOrder,
 }
 
@@ -54,6 +55,7 @@ pub enum Manner {
 pub struct Hands {
     /// In the order given; the first is the head.
     open: VecDeque<Open>,
+    /// It becomes `OutOfOrder` when the worker answers so.
     pub manner: Manner,
 }
 
@@ -95,7 +97,7 @@ impl Hands {
         self.open.push_back(Open { delivery, begins, ends, started: runs.then_some(now), fate: None });
     }
 
-    /// Where the job with this number stands, or the head where the protocol has no numbers.
+    /// The index of the job with this number, or of the head where the protocol has no numbers.
     pub fn find(&self, id: Option<u64>) -> Option<usize> {
         match id {
             None => (!self.open.is_empty()).then_some(0),
@@ -107,7 +109,7 @@ impl Hands {
         &self.open[index]
     }
 
-    /// Takes the job at `index`. The one that is the head after that is running now.
+    /// Takes the job at `index`. The job that is the head after that runs from now on.
     pub fn take(&mut self, index: usize, now: Instant) -> Open {
         let open = self.open.remove(index).expect("the index was found among the open jobs");
         if let Some(head) = self.open.front_mut() {
@@ -116,7 +118,8 @@ impl Hands {
         open
     }
 
-    /// Takes the job whose fate is decided, if `is_over` says that it need not wait for its worker's end.
+    /// Takes the first job whose fate is decided and of which `is_over` says that it need not wait for its worker's
+    /// end.
     pub fn take_fated(&mut self, is_over: impl Fn(&Open, &Fate) -> bool) -> Option<(Delivery, Fate)> {
         let index = self.open.iter().position(|open| open.fate.as_ref().is_some_and(|fate| is_over(open, fate)))?;
         let open = self.open.remove(index)?;
@@ -142,7 +145,7 @@ impl Hands {
         self.take_behind(self.open.partition_point(|open| open.begins < read))
     }
 
-    /// One whose fate is decided stays where it is.
+    /// Takes the jobs from `index` on, but for those whose fate is decided: they end with the worker.
     fn take_behind(&mut self, index: usize) -> Vec<Delivery> {
         let (taken, kept): (Vec<Open>, Vec<Open>) = self.open.drain(index..).partition(|open| open.fate.is_none());
         self.open.extend(kept);

@@ -36,7 +36,7 @@ impl Session {
         }
     }
 
-    /// A worker that was only waited for may end once it has nothing in its hands.
+    /// Asks the worker to end if it has no job in its hands any more, and was to end then.
     pub(super) fn end_if_idle(&mut self, now: Instant) {
         let Some(live) = self.live_mut() else { return };
         if !live.hands.is_empty() {
@@ -72,7 +72,7 @@ impl Session {
     fn signal(&mut self, why: Why, signal: i32, step: Step, next: Instant, now: Instant) {
         let Some(live) = self.live_mut() else { return };
         let mut ending = match live.ending.take() {
-            // A stop hurries what has been begun for another reason, which stays the reason.
+            // A stop of the run only hurries an end that has been begun for another reason, and the reason stays.
             Some(ending) if why == Why::Stopped => ending,
             Some(ending) => ending.because(why),
             None => Ending::new(why, Step::Answering, now),
@@ -82,7 +82,7 @@ impl Session {
         self.out.actions.push(Action::Signal(signal));
     }
 
-    /// The next step is due, or people are to be told who is waited for.
+    /// Takes the next step of an ending, or tells people that the worker is waited for, whichever is due.
     pub(super) fn climb(&mut self, now: Instant) {
         let Some(live) = self.live_mut() else { return };
         let Some(ending) = &mut live.ending else { return };
@@ -106,7 +106,8 @@ impl Session {
         }
     }
 
-    /// The end of the worker's output is known, or its exit: the other is waited for, but not for long.
+    /// Only the end of the worker's output is known, or only its exit, and the other has been waited for long enough. A
+    /// worker that has exited is gone; one that has only closed its output is told to end.
     pub(super) fn judge_at_last(&mut self, now: Instant) {
         let Some(live) = self.live_mut() else { return };
         match &mut live.process {
@@ -166,8 +167,8 @@ impl Session {
         self.broken_protocol(&reason, &start, now);
     }
 
-    /// The system has stopped the worker by this signal, because it used a terminal that is not its own. It will
-    /// never go on.
+    /// The system has stopped the worker by this signal, because it used a terminal that is not its own. Nobody would
+    /// ever continue it, so it is killed.
     pub fn suspended(&mut self, signal: i32, now: Instant) {
         if !self.live().is_some_and(super::live::Live::is_unharmed) {
             return;
@@ -177,7 +178,8 @@ impl Session {
         self.kill(Why::Suspended(words), now);
     }
 
-    /// Ends the jobs whose fate is decided. One that is to be run again stays until the worker is gone.
+    /// Ends the job whose fate is decided. A job that is to be run again stays until the worker is gone, so that it
+    /// never runs twice at a time.
     fn tell_fate(&mut self, now: Instant) {
         let stopped = self.level >= Level::Drain;
         let retry = self.settings.retry.clone();

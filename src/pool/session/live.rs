@@ -21,7 +21,7 @@ pub struct Live {
     pub pace: Pace,
     pub wear: Wear,
     pub intake: Intake,
-    /// The worker is being ended.
+    /// How the worker is being ended; `None` as long as nobody ends it.
     pub ending: Option<Ending>,
     pub process: Process,
 }
@@ -29,10 +29,10 @@ pub struct Live {
 /// How much the worker has shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
-    /// Nothing yet: it may be loading. The hint about buffered output is due so long after its first job.
-    /// `retries` says that this first job has been tried before.
+    /// The worker has shown nothing yet, and may be loading since `since`. The hint about buffered output is due
+    /// `hint_after` its first job was given. `retries` says that this first job has had an attempt before.
     Loading { since: Instant, hint_after: Duration, retries: bool },
-    /// It has said `ready`, or answered.
+    /// The worker has said `ready`, or answered.
     Proven,
 }
 
@@ -40,7 +40,7 @@ pub enum Stage {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Intake {
     Open,
-    /// It is replaced once it has none.
+    /// The worker is given no more jobs, and is replaced once it has none.
     Retiring,
 }
 
@@ -48,20 +48,22 @@ pub enum Intake {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Process {
     Running,
-    /// Its output has ended. `judge_at` is when it is ended for that, unless that has been done.
+    /// The output has ended. `judge_at` is when the worker is told to end for that; `None` if it has been.
     OutputEnded {
         judge_at: Option<Instant>,
     },
-    /// The process has ended; something may hold its output open, but is not waited for beyond `judge_at`.
+    /// The process has ended. Something may hold its output open, for which nobody waits beyond `judge_at`.
     Exited {
         exited: Exited,
         judge_at: Instant,
     },
 }
 
-/// Between a worker's exit and the end of its output, which a grandchild may hold open; and the other way round.
+/// How long the end of a worker's output is waited for after its exit, and its exit after the end of its output. Mostly
+/// they come together; but a grandchild may hold the output open, and a worker may close it and live on.
 pub const SETTLE: Duration = Duration::from_millis(100);
-/// A worker that has answered nothing this long after its first job may be holding its output back.
+/// A worker that has answered nothing this long after its first job may be holding its output back: a program that has
+/// loaded mostly answers sooner.
 const SILENCE: Duration = Duration::from_secs(5);
 
 impl Live {
@@ -93,7 +95,8 @@ impl Live {
         }
         let open = self.hands.len();
         let room = match self.hands.manner {
-            // It may still be starting: one job, and none before `ready` where that is certain to come.
+            // A worker that has shown nothing may still be starting: it gets one job, and none before `ready` where
+            // that is certain to come.
             _ if !self.is_proven() => usize::from(!settings.supplied && open == 0),
             Manner::AtOnce(most) => most.saturating_sub(open),
             Manner::OutOfOrder => usize::from(open == 0),
@@ -103,7 +106,7 @@ impl Live {
         room.min(self.wear.jobs_left(open))
     }
 
-    /// Nobody has begun to end the worker, and it has not begun to end by itself.
+    /// Whether nobody has begun to end the worker, and it has not begun to end by itself.
     pub fn is_unharmed(&self) -> bool {
         self.ending.is_none() && self.process == Process::Running
     }
@@ -130,7 +133,7 @@ impl Live {
         Ok(())
     }
 
-    /// Replies still count: the worker has not been condemned.
+    /// Whether replies still count: they do until the worker is ended for what it did.
     pub fn takes_replies(&self) -> bool {
         self.ending.as_ref().is_none_or(Ending::takes_replies)
     }
@@ -148,12 +151,12 @@ impl Live {
 
     /// Of the jobs that are running, the one whose time is up first, and when.
     pub fn next_timeout(&self, settings: &PoolSettings) -> Option<(usize, Instant)> {
-        // A worker that has shown nothing yet may still be loading.
+        // A worker that has shown nothing yet may still be loading, so its job gets that time as well.
         let loading = if self.is_proven() { Duration::ZERO } else { settings.start_timeout };
         self.hands.next_timeout(settings.timeout, loading)
     }
 
-    /// When a supplied worker must have loaded.
+    /// When a supplied worker must have said that it is ready.
     pub fn start_deadline(&self, settings: &PoolSettings) -> Option<Instant> {
         match self.stage {
             Stage::Loading { since, .. } if settings.supplied => since.checked_add(settings.start_timeout),
@@ -171,7 +174,8 @@ impl Live {
         }
     }
 
-    /// The worker has been looked at, for that reason. Returns how long it has been silent.
+    /// Notes that the worker has been looked at because it is silent. Returns for how long, and the next look is as
+    /// much later.
     pub fn looked_at_silence(&mut self) -> Duration {
         let Stage::Loading { hint_after, .. } = &mut self.stage else { return Duration::ZERO };
         let silent = *hint_after;
@@ -191,7 +195,7 @@ impl Live {
         } else {
             [None; 3]
         };
-        // One that is being ended is not to be replaced for its age as well.
+        // A worker that is being ended is not to be replaced for its age as well.
         let age = self.wear.deadline(now).filter(|_| self.ending.is_none());
         [ending, self.judge_at(), age].into_iter().chain(clocks).flatten().min()
     }
@@ -205,8 +209,8 @@ impl Live {
         }
     }
 
-    /// No clock runs for a worker that is being ended, or whose end is about to be judged. One that may still
-    /// answer what it has, because the run is being stopped, keeps its time limits.
+    /// Whether the time limits of the worker's jobs hold. They do not once the worker has been asked to end, or its end
+    /// is about to be judged; they do while it may still answer what it has, because the run is being stopped.
     pub fn has_clocks(&self) -> bool {
         self.ending.as_ref().is_none_or(Ending::is_answering) && self.process == Process::Running
     }

@@ -17,9 +17,9 @@
 //! returned; only the head of a serial worker is ever blamed for its death; what has arrived counts before any
 //! deadline is judged, so `received` must be called before `tick`.
 //!
-//! This file has what goes in. In reading order: `state`, and in it `live` (a running worker) with `hands` (its
-//! jobs), `wear`, `pace` and `pipes`; `replies` is what the worker says, `ending` and `ladder` bring it to its end,
-//! `blame` and `death` say who is to blame for it; `outbox` is what comes out.
+//! This file has what goes in. The others, in reading order: `state`, and in it `live` (a running worker) with `hands`
+//! (its jobs), `wear`, `pace` and `pipes`; `replies` is what the worker says, `ending` and `ladder` bring it to its
+//! end, `blame` and `death` say who is to blame for that end; `outbox` is what comes out.
 
 mod blame;
 mod death;
@@ -54,8 +54,8 @@ pub use state::Session;
 impl Session {
     // ---- What it wants ----
 
-    /// How it stands before the dispatcher; `is_first` says that no worker was started before. `None` is a session
-    /// that is over.
+    /// How the slot stands before the dispatcher; `is_first` says that it has started no worker before. `None` is a
+    /// session that is over.
     pub fn standing(&self, is_first: bool, now: Instant) -> Option<Standing> {
         match &self.state {
             State::Over => None,
@@ -126,14 +126,14 @@ impl Session {
         }
     }
 
-    /// The next start waits until then.
+    /// The slot's next worker is started at `until` at the earliest.
     pub fn pause(&mut self, until: Instant) {
         if let State::Absent { start_at } = &mut self.state {
             *start_at = (*start_at).max(until);
         }
     }
 
-    /// Gives it a job. Only as many as it has room for.
+    /// Gives the worker a job. It must have room for it, as `standing` says.
     pub fn give(&mut self, delivery: Delivery, now: Instant) {
         let State::Live(live) = &mut self.state else {
             self.out.returned.push(delivery);
@@ -152,15 +152,16 @@ impl Session {
         }
     }
 
-    /// The worker has closed its stdin with so many bytes unread in it: it will never begin the jobs they are,
-    /// nor those that are not in the pipe.
+    /// The worker has closed its stdin with so many bytes unread in it. It will never begin the jobs that these bytes
+    /// are, nor those that are not in the pipe yet.
     pub fn input_broken(&mut self, unread: u64, now: Instant) {
         let slot = self.slot;
         let Some(live) = self.live_mut() else { return };
-        // Where the worker has shown nothing yet, its end is a failed start, and those have a budget.
+        // Returns are counted only where the worker was proven. The end of any other is a failed start, and failed
+        // starts have a budget of their own.
         let head = live.hands.head().filter(|_| live.is_proven()).map(hands::Open::number);
         for mut delivery in live.break_input(unread) {
-            // The head would have been next, so it is counted how often this happens to a job as the head.
+            // The head would have been read next, so each return of it as the head is counted; the ninth is charged.
             delivery.returns += u32::from(head == Some(delivery.job.number));
             if delivery.returns > RETURNS {
                 let message = format!("worker w{slot} closed its input and left this job unread");
@@ -282,7 +283,7 @@ impl Session {
         }
     }
 
-    /// Judges the clocks of a worker that has not been asked to end.
+    /// Judges the time limits of a worker that has not been asked to end.
     fn check_clocks(&mut self, now: Instant) {
         let State::Live(live) = &mut self.state else { return };
         if live.silence_deadline(&self.settings).is_some_and(|at| at <= now) {

@@ -12,24 +12,25 @@ use crate::pool::settings::{AUTO_DEPTH_MAX, Depth};
 pub struct Pace {
     depth: usize,
     auto: bool,
-    /// The queue is never made shorter.
+    /// The depth that the queue always has.
     least: usize,
     /// When the last answers were read, or the worker got its first job after it had none.
     busy_since: Instant,
-    /// Time of one job, from the last answers.
+    /// How long one job took, by the last answers.
     per_job: Duration,
-    /// Bytes of one answer, from the last answers.
+    /// How many bytes one answer had, by the last answers.
     per_answer: usize,
 }
 
-/// Work that may be queued behind the head at automatic depth.
+/// How much work may be queued behind the head at automatic depth: short for whoever stands behind a slow job, long
+/// beside the microseconds that a quick one takes.
 const QUEUED: Duration = Duration::from_millis(1);
 
 impl Pace {
     /// `workers` is how many the pool has.
     pub fn new(depth: Depth, workers: usize, now: Instant) -> Pace {
-        // Behind the head of the only worker a job loses nothing: nobody else could take it. And the worker need
-        // not wait while a large answer is read and a large job is written.
+        // A job that stands behind the head of the only worker loses nothing, since no other worker could take it. And
+        // that worker need not wait while a large answer is read and a large job is written.
         let least = if workers == 1 { 2 } else { 1 };
         let (depth, auto, least) = match depth {
             Depth::Auto => (least, true, least),
@@ -38,7 +39,7 @@ impl Pace {
         Pace { depth, auto, least, busy_since: now, per_job: Duration::MAX, per_answer: 0 }
     }
 
-    /// Its queue was empty until now.
+    /// The worker had no job until now.
     pub fn begin(&mut self, now: Instant) {
         self.busy_since = now;
     }
@@ -52,14 +53,14 @@ impl Pace {
         if self.auto {
             let fits = QUEUED.as_nanos() / self.per_job.as_nanos().max(1);
             let fits = usize::try_from(fits).unwrap_or(AUTO_DEPTH_MAX);
-            // It doubles at most, so one lucky sample does not queue a lot; it falls at once.
+            // The depth doubles at most, so that one lucky sample does not queue a lot, and falls at once.
             self.depth = fits.clamp(self.least, AUTO_DEPTH_MAX).min(self.depth * 2);
         }
     }
 
     /// How many more jobs to give to a worker that has `open` of them.
     pub fn room(&self, open: usize, now: Instant) -> usize {
-        // With a deep queue, wait until half of it is answered: many jobs then share one write.
+        // A deep queue is filled again when half of it is answered, so that many jobs share one write.
         if open >= self.depth || (self.depth >= 8 && open > self.depth / 2) {
             return 0;
         }
@@ -75,6 +76,7 @@ impl Pace {
     pub fn nap(&self, open: usize) -> Duration {
         /// Half of a pipe of the default size.
         const HALF_PIPE: usize = 32 * 1024;
+        // A nap pays only where it saves several reads: with some jobs queued, each of them short.
         if !self.auto || open < 16 || self.per_job > QUEUED {
             return Duration::ZERO;
         }

@@ -3,24 +3,24 @@
 
 use crate::text::gather::Gather;
 
-/// Bytes on their way into the worker's stdin. Positions count from the worker's first byte, so that a
-/// delivery can be compared with what the worker has read of its pipe.
+/// Bytes on their way into the worker's stdin. Positions count from the first byte that the worker was sent, so that
+/// those of a job can be compared with how much the worker has read of its pipe.
 #[derive(Debug, Default)]
 pub struct InputQueue {
     bytes: Gather,
-    /// Bytes accepted by the pipe, ever.
+    /// How many bytes the pipe has taken since the worker was started.
     accepted: u64,
-    /// Nothing can be written any more.
+    /// The worker takes no more: nothing can be written.
     broken: bool,
 }
 
 impl InputQueue {
-    /// What is to be written next, if anything is; not all there is.
+    /// The bytes that are to be written next: if they are none, nothing is queued, but they need not be all that is.
     pub fn pending(&self) -> &[u8] {
         self.bytes.first()
     }
 
-    /// Where a delivery is appended.
+    /// Where the bytes of a job are appended.
     pub fn bytes(&mut self) -> &mut Gather {
         &mut self.bytes
     }
@@ -53,6 +53,7 @@ impl InputQueue {
 #[derive(Debug, Default)]
 pub struct Tail {
     bytes: Vec<u8>,
+    /// Something stood before these bytes.
     cut: bool,
 }
 
@@ -68,7 +69,7 @@ impl Tail {
             bytes
         };
         self.bytes.extend_from_slice(bytes);
-        // Cut at twice the size, so that each byte is moved once.
+        // The tail is cut when it has twice its size, so that each byte is moved once at most.
         if self.bytes.len() > 2 * TAIL {
             self.cut = true;
             self.bytes.drain(..self.bytes.len() - TAIL);

@@ -50,7 +50,7 @@ impl Session {
             Body::Recycle => live.wear.asked(),
             Body::Fatal(error) => self.out.reports.push(Report::Fatal(error)),
             Body::Progress(data) => {
-                // One that comes late is nobody's.
+                // Progress with a job that has its answer already is no longer of interest.
                 if let Some(index) = live.hands.find(reply.id) {
                     let job = live.hands.get(index).number();
                     self.out.reports.push(Report::Progress { job, data });
@@ -63,7 +63,7 @@ impl Session {
     fn ready(&mut self, now: Instant) {
         let Some(live) = self.live_mut() else { return };
         if !live.is_proven() {
-            // The first job's clock starts here: loading is over.
+            // Loading is over, so the first job's clock starts here.
             if let Some(head) = live.hands.head_mut() {
                 head.started = Some(now);
             }
@@ -74,7 +74,7 @@ impl Session {
 
     fn answer(&mut self, id: Option<u64>, answer: Answer, line: &Bytes, now: Instant) -> bool {
         let Some(live) = self.live_mut() else { return false };
-        // Bytes that are not in the pipe cannot have been answered.
+        // A job whose bytes are not all in the pipe cannot have been answered: whoever names it has guessed its number.
         let accepted = live.input.accepted();
         let Some(index) = live.hands.find(id).filter(|&index| live.hands.get(index).ends <= accepted) else {
             let reason = match id {
@@ -125,7 +125,8 @@ impl Session {
         Outcome { job: delivery.job, status, payload, attempts, worker: Some(self.slot), elapsed }
     }
 
-    /// An attempt has failed: the job is run again or ends. The worker must not be running it any more.
+    /// An attempt has failed: the job is returned, to be run again, or ends. The worker must not be running it any
+    /// more, or it would run twice at a time.
     pub(super) fn fail(
         &mut self,
         delivery: Delivery,
@@ -143,7 +144,7 @@ impl Session {
             return;
         };
         let job = delivery.job.clone();
-        // Its record, if the run is being stopped.
+        // The outcome of this attempt becomes the job's record if the run is stopped before the next attempt.
         let failure = self.outcome(delivery, status, error, elapsed);
         self.out.returned.push(Delivery {
             charged: attempt,

@@ -17,22 +17,22 @@ pub struct Session {
     pub(super) stop_reason: String,
     /// No work is left anywhere.
     pub(super) finishing: bool,
-    /// Deaths of this slot's workers since the last answer: they pause the slot, and never stop the run.
+    /// How many of this slot's workers have died since the last answer. Deaths pause the slot, and never stop the run.
     pub(super) deaths: u32,
     /// Another worker of the pool has shown that it does not take its jobs in order.
     pub(super) one_at_a_time: bool,
-    /// For jitter.
+    /// Random numbers for jitter.
     pub(super) dice: fastrand::Rng,
     pub out: Outbox,
 }
 
 pub(super) enum State {
-    /// No process; one may be started from this time on.
+    /// There is no process; one may be started from `start_at` on.
     Absent {
         start_at: Instant,
     },
     Live(Box<Live>),
-    /// No process, and none will be started.
+    /// There is no process, and none will be started.
     Over,
 }
 
@@ -61,7 +61,7 @@ impl Session {
         if let State::Live(live) = &mut self.state { Some(live) } else { None }
     }
 
-    /// Neither a stop nor the end of all work has been ordered.
+    /// Whether neither a stop nor the end of all work has been ordered.
     pub(super) fn goes_on(&self) -> bool {
         self.level == Level::Run && !self.finishing
     }

@@ -5,14 +5,14 @@ use std::time::Instant;
 use super::super::dispatch::Recycling;
 use super::super::policies::RecyclePolicy;
 
-/// What a worker has done and become, and the limits of it.
+/// What a worker has done and how large it has become, and its limits.
 #[derive(Debug)]
 pub struct Wear {
     born: Instant,
     /// The limits of this worker, a little below the policy's, so that workers that started together do not end
     /// together.
     limits: RecyclePolicy,
-    /// Jobs that the worker may be given, ever.
+    /// How many jobs the worker may be given in its life: the policy's number, exactly.
     most_jobs: u64,
     answered: u64,
     /// Resident memory of the worker's process group, in bytes.
@@ -65,8 +65,8 @@ impl Wear {
         self.born.checked_add(self.limits.age?).filter(|&at| at > now && self.has_answered())
     }
 
-    /// Every worker does at least one job before it is replaced: one that is too large or too slow for its limits
-    /// from the start would else be replaced for ever.
+    /// Every worker does at least one job before it is replaced. One that is larger or older than its limits when it
+    /// has loaded would else be replaced again and again, and no job ever run.
     fn has_answered(&self) -> bool {
         self.answered > 0
     }

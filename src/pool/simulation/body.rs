@@ -10,21 +10,22 @@ use super::Scenario;
 use super::worker::{Manner, Worker};
 use crate::words::outcome::Outcome;
 
-/// What all seats of a pool have in common.
+/// What all seats of a simulated pool have in common: the time, what workers are like, and what was heard.
 pub struct Surroundings {
     pub now: Instant,
     pub manner: Manner,
-    /// How long a worker takes to load.
+    /// How long a worker takes to load; `None` if it works from the start, and so never says `ready`.
     pub ready: Option<Duration>,
     pub says_ready: bool,
     /// So many starts of a worker fail before one succeeds.
     pub bad_starts: u32,
     /// Outcomes on their way to the collector.
     pub outcomes: Vec<Outcome>,
-    /// The pool has given up.
+    /// The pool has given up, and the run has not been stopped for it yet.
     pub gave_up: bool,
+    /// A worker was found to answer out of order.
     pub out_of_order: bool,
-    /// Failed starts that were told.
+    /// How many failed starts were told to people.
     pub failed_starts: u32,
 }
 
@@ -49,7 +50,7 @@ pub struct VirtualBody {
     pub worker: Option<Worker>,
     /// Bytes that the worker's stdin takes before it is full.
     pub pipe_room: usize,
-    /// Workers that are gone, as long as nobody has looked at them.
+    /// Workers that were buried and that the judge has not looked at yet.
     pub buried: Vec<Worker>,
 }
 

@@ -6,7 +6,7 @@ use super::Scenario;
 use super::worker::{Deed, Manner};
 use crate::words::outcome::{Outcome, Status};
 
-/// What was seen of a run, beside its threads.
+/// What was seen of a run from outside of the pool.
 #[derive(Default)]
 pub struct Seen {
     /// In the order in which their records were written.
@@ -24,7 +24,7 @@ impl Seen {
     pub fn judge(&self, scenario: &Scenario, deed: impl Fn(u64) -> Deed) {
         let may_blame_neighbours = scenario.jobs.iter().any(|deed| match deed {
             Deed::Double => true,
-            // It has read its next job when it ends.
+            // A worker that reads ahead has read its next job when it ends, and that job is blamed.
             Deed::AnswerCrash => scenario.manner != Manner::Serial,
             _ => false,
         });
@@ -43,13 +43,13 @@ impl Seen {
         }
     }
 
-    /// A serial worker: the blame is exact.
+    /// Judges the outcome of a serial worker's job: the blame is exact.
     fn judge_serial(&self, outcome: &Outcome, deed: Deed, scenario: &Scenario, may_blame_neighbours: bool) {
         let number = outcome.job.number;
         let begun = self.begun.get(&number).copied().unwrap_or(0);
         if outcome.status == Status::NotRun {
             assert!(self.was_stopped, "only a stop leaves jobs undone");
-            // With read-ahead workers too: what is behind the head was never begun.
+            // Also where a worker reads ahead: the jobs behind its head have been read, and not begun.
             assert_eq!(begun, 0, "not_run means never begun: job {number}");
             return;
         }
@@ -62,7 +62,8 @@ impl Seen {
         }
         if self.was_stopped {
             let ended = outcome.status == Status::Died;
-            // One that is asked to end by a stop, not by its time limit, may still answer.
+            // A hanging worker that is asked to end because the run is stopped, not because its job's time is up, may
+            // still answer.
             let late = deed == Deed::HangLate && outcome.status == Status::Ok;
             assert!(as_it_should || ended || late, "job {number} ({deed:?}) was stopped as {:?}", outcome.status);
             return;
@@ -80,7 +81,8 @@ impl Seen {
         }
     }
 
-    /// Jobs that share a worker share its fate; who is run again has a worker of its own.
+    /// Judges an outcome where jobs that share a worker share its fate. A job that is run again has a worker of its
+    /// own.
     fn judge_shared(&self, outcome: &Outcome, deed: Deed, scenario: &Scenario, may_blame_neighbours: bool) {
         let number = outcome.job.number;
         if outcome.status == Status::NotRun {
@@ -97,7 +99,8 @@ impl Seen {
             let begun = self.begun.get(&number).copied().unwrap_or(0);
             assert!(begun <= outcome.attempts, "all that were running are charged: job {number} ({deed:?})");
         }
-        // Nobody knows who wrote what is no reply: the one that was given first is charged with it.
+        // Nobody knows for which job a line was written that is no reply: the job that was given first is charged with
+        // it.
         let charged = matches!(outcome.status, Status::Died | Status::BadReply);
         if all_harmless {
             assert!(as_it_should, "job {number} ({deed:?}) ended as {:?}", outcome.status);

@@ -52,7 +52,7 @@ use world::World;
 
 #[derive(Debug, Clone, Copy)]
 enum Op {
-    /// A slot wakes: so many bytes go through its worker's input pipe, and so many through its output pipe.
+    /// A slot wakes: so many bytes, at most, go through its worker's input pipe, and so many through its output pipe.
     Move(usize, usize, usize),
     /// A slot's worker goes on.
     Work(usize),
@@ -74,16 +74,16 @@ enum Op {
 struct Scenario {
     slots: usize,
     jobs: Vec<Deed>,
-    /// Of each job.
+    /// How many bytes the data of each job has.
     job_bytes: usize,
     ops: Vec<Op>,
     manner: Manner,
     /// Jobs in flight, at most: one after the other, or at once.
     depth: usize,
     retries: u32,
-    /// The worker takes this many milliseconds to load.
+    /// A worker takes this many milliseconds to load; `None` if it works from the start.
     ready: Option<u64>,
-    /// It says when it has.
+    /// A worker says when it has loaded.
     says_ready: bool,
     supplied: bool,
     /// So many starts of a worker fail before one succeeds.
@@ -96,7 +96,7 @@ struct Scenario {
 }
 
 impl Scenario {
-    /// The time that its operations let pass.
+    /// The time that the operations of the scenario let pass.
     fn passes(&self) -> Duration {
         let ms = |op: &Op| if let Op::Pass(ms) = op { *ms } else { 0 };
         Duration::from_millis(self.ops.iter().map(ms).sum())

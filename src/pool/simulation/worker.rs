@@ -18,7 +18,7 @@ pub enum Deed {
     Crash,
     /// Half a reply, then the end.
     HalfCrash,
-    /// The end of the leader, while a grandchild holds its output open.
+    /// The worker ends, while a grandchild holds its output open.
     CrashHeld,
     Hang,
     /// Hangs, and answers when it is asked to end.
@@ -26,9 +26,9 @@ pub enum Deed {
     /// Hangs, and ignores SIGTERM.
     HangDeaf,
     Garbage,
-    /// Closes its output and lives on.
+    /// No answer: the worker closes its output and lives on.
     CloseOutput,
-    /// An answer, but it has closed its input and lives on.
+    /// An answer, after which the worker closes its input and lives on.
     CloseInput,
     /// A whole answer, then the end: the answer counts.
     AnswerCrash,
@@ -39,7 +39,7 @@ pub enum Deed {
 }
 
 impl Deed {
-    /// Whether the worker survives it.
+    /// Whether the worker answers it and goes on.
     pub fn is_harmless(self) -> bool {
         matches!(self, Deed::Answer | Deed::Large | Deed::Slow(_) | Deed::Error)
     }
@@ -48,7 +48,7 @@ impl Deed {
         matches!(self, Deed::Hang | Deed::HangLate | Deed::HangDeaf)
     }
 
-    /// How its last attempt may end in a run that is not stopped.
+    /// How the last attempt of the job may end in a run that is not stopped.
     pub fn ends(self) -> &'static [Status] {
         match self {
             Deed::Answer | Deed::Large | Deed::Slow(_) | Deed::CloseInput | Deed::AnswerCrash | Deed::Double => {
@@ -69,9 +69,9 @@ pub enum Manner {
     Serial,
     /// One after the other, but it reads all that is in its pipe at once.
     ReadsAhead,
-    /// All that it gets at once, as `--concurrency` allows it to.
+    /// All jobs that it has been given at once, as `--concurrency` allows it to.
     AtOnce,
-    /// All that it gets at once, although it was taken for serial.
+    /// All jobs that it has been given at once, although it was taken for serial.
     Unruly,
 }
 
@@ -91,42 +91,46 @@ struct Running {
 
 pub struct Worker {
     manner: Manner,
-    /// In the pipe, not read.
+    /// Bytes in its input pipe that it has not read.
     pub pipe: VecDeque<u8>,
-    /// Read, not yet begun.
+    /// Bytes that it has read, of jobs that it has not begun.
     pub ahead: VecDeque<u8>,
-    /// Written, not yet read by the session.
+    /// Bytes that it has written and that its session has not read.
     pub output: VecDeque<u8>,
     pub stderr: Vec<u8>,
+    /// The slot has closed its end of the input.
     pub input_closed: bool,
-    /// It has closed its own end.
+    /// The worker has closed its own end of the input.
     pub input_broken: bool,
     pub output_closed: bool,
     pub output_held_until: Option<Instant>,
-    /// When it has loaded, and whether it says so.
+    /// When it has loaded; `None` once that is over.
     pub ready_at: Option<Instant>,
     says_ready: bool,
     pub exited: Option<How>,
-    /// It has been asked to end by a signal: what it writes from now on is nobody's.
+    /// It has been sent a signal that ends it: what it writes from now on counts for no job.
     pub condemned: bool,
-    /// The session knows of its exit, and of the end of its output.
+    /// The session knows of its exit.
     pub exit_told: bool,
+    /// The session knows of the end of its output.
     pub end_told: bool,
     running: Vec<Running>,
+    /// It ignores SIGTERM.
     deaf: bool,
     /// It has said `ready`, or answered a job.
     pub has_shown: bool,
     pub has_answered: bool,
     /// The session knows that its input is broken.
     pub break_told: bool,
-    /// Jobs begun, ever.
+    /// All jobs that it has begun.
     pub read: Vec<u64>,
-    /// Jobs begun, and jobs answered in time, since this was last asked.
+    /// Jobs that it has begun since the world last looked.
     pub begun: Vec<u64>,
+    /// Jobs that it has answered, before anybody ended it, since the world last looked.
     pub answered: Vec<u64>,
 }
 
-/// A grandchild holds the output for longer than any scenario lasts.
+/// How long a grandchild holds the output open: for longer than any scenario lasts.
 const HELD: Duration = Duration::from_secs(3600);
 
 impl Worker {
@@ -162,7 +166,7 @@ impl Worker {
         self.running.is_empty() && self.ahead.is_empty() && self.exited.is_none()
     }
 
-    /// Whether it can go on right now.
+    /// Whether the worker has something to do right now.
     pub fn can_work(&self, now: Instant) -> bool {
         if self.exited.is_some() || self.ready_at.is_some_and(|at| at > now) {
             return false;
@@ -174,7 +178,7 @@ impl Worker {
         due || self.ready_at.is_some() || (free && work) || over
     }
 
-    /// When it goes on by itself.
+    /// When the worker has something to do next without anybody's help.
     pub fn next_event(&self) -> Option<Instant> {
         if self.exited.is_some() {
             return None;
@@ -182,25 +186,26 @@ impl Worker {
         self.running.iter().filter_map(|running| running.at).chain(self.ready_at).min()
     }
 
-    /// The jobs that it will never answer, and since when it has been running them.
+    /// The jobs that the worker is running and will never answer, and since when.
     pub fn hanging(&self) -> impl Iterator<Item = (u64, Instant)> {
         let alive = self.exited.is_none() && !self.condemned;
         let hanging = self.running.iter().filter(move |running| alive && running.deed.hangs());
         hanging.map(|running| (running.job, running.since))
     }
 
-    /// A job that it will never answer, if it is running one.
+    /// A job that the worker is running and will never answer, if there is one.
     pub fn hanging_in(&self) -> Option<u64> {
         self.running.iter().find(|running| running.deed.hangs()).map(|running| running.job)
     }
 
-    /// All of its output has been read, and no more will come.
+    /// Whether all of the worker's output has been read, and no more will come.
     pub fn output_has_ended(&self, now: Instant) -> bool {
         let held = self.output_held_until.is_some_and(|at| at > now);
         self.output.is_empty() && (self.output_closed || (self.exited.is_some() && !held))
     }
 
-    /// One step: says that it is ready, answers, or begins its next job, which does what `deed` says.
+    /// The worker goes one step: it says that it is ready, answers, or begins its next job, which does what `deed`
+    /// says.
     pub fn work(&mut self, now: Instant, deed: impl Fn(u64) -> Deed) {
         if self.exited.is_some() {
             return;
@@ -248,7 +253,7 @@ impl Worker {
             let all = self.pipe.drain(..);
             self.ahead.extend(all);
         } else if !self.ahead.contains(&b'\n') {
-            // It reads as far as the end of one line.
+            // A serial worker reads as far as the end of one line.
             while let Some(byte) = self.pipe.pop_front() {
                 self.ahead.push_back(byte);
                 if byte == b'\n' {
@@ -316,9 +321,9 @@ impl Worker {
         }
     }
 
-    /// It gets a signal.
+    /// The worker is sent a signal.
     pub fn signalled(&mut self, signal: i32) {
-        // Ctrl-Z and `fg`: no time passes between them.
+        // Ctrl-Z and `fg` change nothing for the worker, since no time passes between them.
         if self.exited.is_some() || matches!(signal, libc::SIGSTOP | libc::SIGCONT) {
             return;
         }

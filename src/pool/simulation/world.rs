@@ -30,16 +30,16 @@ pub const START_TIMEOUT: Duration = Duration::from_secs(30);
 pub const GRACE: Duration = Duration::from_secs(2);
 /// The largest step of time that a scenario makes.
 pub const STEP: Duration = Duration::from_secs(12);
-/// From the moment a run is stopped to its end: grace, SIGTERM, SIGKILL, giving up, and the largest step of
-/// time.
+/// The longest time from the moment a run is stopped to its end, in seconds: `GRACE` to answer, 1 s from SIGTERM to
+/// SIGKILL, 10 s until a worker is given up, `STEP`, and one to spare.
 const STOPPED: Duration = Duration::from_secs(2 + 1 + 10 + 12 + 1);
-/// Rounds that a slot makes at one moment without anything having happened to it: one to see that a deadline has
-/// passed, one to judge it, for the few deadlines that may be due together.
+/// How many rounds a slot may make at one moment without anything having happened to it: one to see that a deadline has
+/// passed and one to judge it, for each of the few deadlines that may be due together.
 const ROUNDS: u32 = 12;
-/// A result, at most: an error with all that a worker has shown of itself.
+/// How many bytes a result has, at most: an error with all that a virtual worker can show of itself.
 const RESULT: usize = 600;
 
-/// Every third job brings its own time limit along.
+/// The time limit of this job: every third one brings its own along.
 pub fn limit(job: u64) -> Duration {
     if job.is_multiple_of(3) { 4 * TIMEOUT } else { TIMEOUT }
 }
@@ -50,15 +50,16 @@ pub struct World {
     slots: Vec<SlotModel>,
     dispatch: Arc<Dispatch>,
     surroundings: Rc<RefCell<Surroundings>>,
-    /// Whose bells have been rung.
+    /// Whose bells have been rung and not been heard yet.
     rung: Arc<Mutex<Rung>>,
     source: SourceModel,
     collector: CollectorModel,
     pub seen: Seen,
     stopped_at: Option<Instant>,
     finished: bool,
-    /// Failed starts in a row, by what the virtual workers did.
+    /// Failed starts in a row, counted by what the virtual workers did, not by what the pool says of them.
     bad_in_a_row: u32,
+    /// Some worker has answered a job, as far as its session knows.
     has_worked: bool,
 }
 
@@ -71,11 +72,12 @@ struct Rung {
 /// A slot's thread: it sleeps between two rounds.
 struct SlotModel {
     seat: Seat<VirtualBody, VirtualEar>,
-    /// When it went to sleep, and when it wakes by itself.
+    /// When it went to sleep.
     slept_at: Instant,
+    /// When it wakes by itself.
     deadline: Option<Instant>,
     over: bool,
-    /// Rounds since something has happened to it.
+    /// How many rounds it has made since something happened to it.
     idle_rounds: u32,
 }
 
@@ -84,7 +86,7 @@ struct SourceModel {
     jobs: Sender<Vec<Job>>,
     left: VecDeque<Job>,
     offered: u64,
-    /// It waits for room.
+    /// The source waits for room.
     waits: bool,
     ended: bool,
 }
@@ -166,7 +168,8 @@ impl World {
         if !words.is_empty() {
             seat.session.stderr(&words);
         }
-        // The poll loop learns of the worker's end: it reads some of what is left first, but perhaps not all.
+        // The slot learns of the worker's exit. Like the poll loop it reads some of what is left before, but perhaps
+        // not all.
         if let (Some(how), false) = (worker.exited, worker.exit_told) {
             worker.exit_told = true;
             let unread = Some(worker.pipe.len() as u64);
@@ -199,7 +202,7 @@ impl World {
         }
     }
 
-    /// Notes what a round has brought.
+    /// Notes what a round of this slot has brought.
     fn after_round(&mut self, slot: usize) {
         let model = &mut self.slots[slot];
         model.idle_rounds += 1;
@@ -295,7 +298,7 @@ impl World {
             self.collector.next += 1;
             self.seen.outcomes.push(outcome);
         }
-        // What is more than half of the memory waits on disk.
+        // The collector keeps up to half of the memory; what is more waits on disk.
         let waiting = self.collector.waiting.values().map(Outcome::size).sum::<usize>().min(self.scenario.memory / 2);
         self.dispatch.received(jobs, bytes, waiting, self.now);
     }
@@ -411,7 +414,7 @@ impl World {
             assert!(jobs <= self.scenario.window, "no more than a window of jobs is read ahead: {jobs}");
             let results = self.slots.len() * self.scenario.depth * (RESULT + self.scenario.job_bytes);
             let most = self.scenario.memory.max(self.scenario.job_bytes) + results;
-            // In a run that is being stopped all that waits ends at once.
+            // In a run that is being stopped all jobs that wait end at once, in more results than the memory holds.
             assert!(
                 bytes <= most || self.stopped_at.is_some(),
                 "memory stays within --memory: {bytes} of {most} bytes"
@@ -423,7 +426,7 @@ impl World {
         let Some(worker) = &model.seat.body.worker else { return };
         let loading = if worker.has_shown { Duration::ZERO } else { START_TIMEOUT };
         for (job, since) in worker.hanging().filter(|_| self.scenario.manner != Manner::Unruly) {
-            // Or its end is under way: the next step of the ladder comes within --grace.
+            // If the worker's end is under way, it is the next step of the ladder that is due, within --grace.
             let latest = (since + limit(job) + loading + STEP).max(self.now + GRACE);
             assert!(model.deadline.is_some_and(|at| at <= latest), "every running job has a clock: job {job}");
         }
