@@ -176,7 +176,7 @@ impl Base {
     fn exit_of(&self, collected: &Collected) -> Exit {
         let jobs = if collected.failed > 0 { Exit::JobsFailed } else { Exit::Ok };
         let is_cut = !collected.complete || collected.gave_up_jobs;
-        // Enough jobs have failed, but there was nothing left to be stopped.
+        // A run that failed enough only when nothing was left to be stopped is complete: it was not stopped.
         let stopped = self.cancel.reason().map(|reason| reason.exit()).filter(|exit| *exit != Exit::Stopped || is_cut);
         let stopped = stopped.unwrap_or(Exit::Ok);
         let input = collected.input_error.as_ref().map_or(Exit::Ok, |error| error.exit);

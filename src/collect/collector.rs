@@ -1,10 +1,10 @@
 //! The end of the pipeline, on the main thread: receives outcomes, puts them into order, writes their records,
 //! counts them, and decides when the run is over or has failed enough.
 //!
-//! It flushes when nothing more is waiting, never on a timer: a job typed by hand is answered at once, a
-//! million of them are written in large pieces. When an output fails it goes on receiving, so that every
-//! thread before it can end, and writes no more. When the temporary directory fails the run ends as well, but
-//! everything that was read is still written.
+//! The collector flushes when nothing more is waiting, never on a timer: a job typed by hand is answered at once, a
+//! million of them are written in large pieces. When an output fails it goes on receiving, so that every thread before
+//! it can end, and writes no more. When the temporary directory fails the run ends as well, but every job that was read
+//! still gets its record.
 
 use std::io;
 use std::sync::Arc;
@@ -28,11 +28,12 @@ use crate::words::exit::Exit;
 use crate::words::message::{InputEnd, Message};
 use crate::words::outcome::{Outcome, Status, error_words};
 
-/// What outcomes end in.
+/// Where outcomes end: the output, the rejects file, and what puts outcomes into order before that.
 pub struct Outputs {
     pub sink: Box<dyn Sink>,
     /// How messages name the output.
     pub sink_name: String,
+    /// The rejects file, with the name that messages give it.
     pub rejects: Option<(String, Rejects)>,
     pub reorder: Reorder,
     pub order: Order,
@@ -52,13 +53,13 @@ pub struct Collector {
     pub stop: StopPolicy,
 }
 
-/// How it went.
+/// How the run went, as far as the collector has seen it.
 #[derive(Debug)]
 pub struct Collected {
     pub failed: u64,
     /// The whole of the input was read.
     pub complete: bool,
-    /// Jobs were given up because the run was being stopped: not begun, or ended with their worker.
+    /// Jobs were given up because the run was being stopped: they were not begun, or ended with their worker.
     pub gave_up_jobs: bool,
     /// Lines of the input that were not read, if anybody knows.
     pub unread: Option<u64>,
@@ -83,11 +84,11 @@ struct Tally {
 /// The state of one run.
 struct Run {
     collector: Collector,
-    /// A message that has been received and not been looked at.
+    /// A message that was received while outcomes were gathered for the journal, and has not been looked at.
     pending: Option<Message>,
     all: Tally,
-    /// What came from the journal. It is left out when it is decided whether the run has failed enough: with
-    /// `--max-failures` a run that resumes would else end where the one before it has ended.
+    /// The outcomes that came from the journal. They are left out when it is decided whether the run has failed enough:
+    /// a run that resumes with `--max-failures` would else end where the one before it has ended.
     restored: Tally,
     /// What [`Collected::gave_up_jobs`] says.
     gave_up_jobs: bool,
@@ -95,7 +96,8 @@ struct Run {
     broken: bool,
 }
 
-/// So many outcomes are written to the journal together at most.
+/// How many outcomes are written to the journal together, at most: enough to make the cost of a write vanish, few
+/// enough that their records are soon written as well.
 const GROUP: usize = 1024;
 
 impl Collector {
@@ -127,7 +129,7 @@ impl Collector {
             && let Some(error) = &mut end.error
             && error.exit == Exit::Refused
         {
-            // A run of which something was done was not refused: its input has failed.
+            // A run of which something was done was not refused: its input has failed, which is another exit status.
             error.exit = Exit::IoFailed;
         }
         let came_to_nothing = run.came_to_nothing(&end);
@@ -153,7 +155,7 @@ impl Run {
         self.all.ended == 0 && (refused || pool_failed)
     }
 
-    /// The next message. What is written so far goes out before waiting for it.
+    /// The next message. Before it is waited for, everything written so far is handed to the system.
     fn next(&mut self) -> Option<Message> {
         if let Some(message) = self.pending.take() {
             return Some(message);
@@ -168,8 +170,9 @@ impl Run {
         }
     }
 
-    /// Writes outcomes to the journal before anything is made of them: what is in the output is in the journal.
-    /// Those that have arrived meanwhile are added, so that many share one write, and one wait for the disk.
+    /// Writes outcomes to the journal before their records are written, so that what is in the output is in the
+    /// journal. Outcomes that have arrived meanwhile are added to `outcomes`, so that many share one write, and one
+    /// wait for the disk.
     fn write_journal(&mut self, outcomes: &mut Vec<Outcome>) {
         let Some(journal) = &mut self.collector.journal else { return };
         while outcomes.len() < GROUP && self.pending.is_none() {
@@ -181,7 +184,7 @@ impl Run {
         }
         if let Err(error) = journal.append(outcomes.iter()) {
             self.collector.journal = None;
-            // What is in the journal may still be in the output.
+            // All outcomes so far are in the journal, so their records may still be written; later ones may not.
             self.finish_outputs();
             self.fail(error);
         }
@@ -211,12 +214,12 @@ impl Run {
             }
             self.write_ready();
         }
-        // Only now, since a write may have been waiting for its reader all the time.
+        // The clock is read only now, since a write may have been waiting for its reader all the time.
         let waiting = self.collector.outputs.reorder.bytes();
         self.collector.dispatch.received(jobs, bytes, waiting, self.collector.clock.now());
     }
 
-    /// Writes what was waiting for the record before it.
+    /// Writes the records that were waiting for the one just written.
     fn write_ready(&mut self) {
         while !self.broken {
             match self.collector.outputs.reorder.pop() {
@@ -242,7 +245,8 @@ impl Run {
             self.gave_up_jobs |= matches!(outcome.status, Status::NotRun | Status::Died);
             return;
         }
-        // Also after one that is ok: a share counts only once enough jobs have ended.
+        // The policy is asked also after a job that ended ok: a share of failures may be reached when enough jobs have
+        // ended.
         let (failed, ended) = (self.all.failed - self.restored.failed, self.all.ended - self.restored.ended);
         if self.collector.stop.reached(failed, ended) {
             let (level, words) = match self.collector.stop {
@@ -263,7 +267,7 @@ impl Run {
         if self.broken || outcome.status == Status::Ok {
             return;
         }
-        // What was never begun is told once, in the summary.
+        // Jobs that were never begun are told in the summary, once for all.
         if self.collector.outputs.tell_failures && outcome.status != Status::NotRun {
             self.tell(outcome);
         }
@@ -300,7 +304,8 @@ impl Run {
         if let Some(mut journal) = self.collector.journal.take()
             && let Err(error) = journal.finish()
         {
-            // The records are right all the same; only a power cut could cost their jobs another run.
+            // The records are all written. But after a power cut the journal may lack their outcomes, and their jobs
+            // would be run again.
             self.collector.cancel.raise(Level::Abort, Reason::Failed(error));
         }
     }
@@ -337,13 +342,13 @@ impl Run {
         }
     }
 
-    /// Ends the run, and writes no more.
+    /// Ends the run, and writes no more records.
     fn fail(&mut self, error: Error) {
         self.broken = true;
         self.stop(error);
     }
 
-    /// Ends the run; what is still to come is written.
+    /// Ends the run. The records that are still to come are written.
     fn stop(&self, error: Error) {
         self.collector.cancel.raise(Level::Abort, Reason::Failed(error));
     }

@@ -36,8 +36,8 @@ impl Sink for LinesSink {
     }
 }
 
-/// A text with a line break stays JSON: it would take the next job's line. So does one with an unpaired
-/// surrogate, which no text can hold.
+/// Appends a result, without a line end. A string with a line break stays JSON: as text it would take the next job's
+/// line. So does one with an unpaired surrogate, which no text can hold.
 fn write_value(json: &[u8], out: &mut Vec<u8>) {
     if json.first() == Some(&b'"')
         && let Ok(text) = serde_json::from_slice::<String>(json)

@@ -29,7 +29,7 @@ pub use output::Output;
 pub use rejects::Rejects;
 pub use reorder::Reorder;
 
-/// The sink for the output's format. `header` is the input table's, once it is known.
+/// The sink for the output's format. `header` is filled in by the source with the header of the input's table.
 pub fn sink(settings: &OutputSettings, output: Output, header: Arc<OnceLock<Header>>) -> Box<dyn Sink> {
     match settings.format {
         Format::Ndjson => Box::new(ndjson::NdjsonSink::new(output, settings.style)),

@@ -23,7 +23,7 @@ pub fn write_record(outcome: &Outcome, style: RecordStyle, out: &mut impl Put) {
         let mut meta = format!(",\"attempts\":{}", outcome.attempts);
         if let Some(worker) = outcome.worker {
             let ms = outcome.elapsed.as_secs_f64() * 1000.0;
-            // Writing to a String cannot fail.
+            // Writing to a String cannot fail, here and below.
             let _ = write!(meta, ",\"worker\":{worker},\"ms\":{ms:.3}");
         }
         let _ = write!(meta, ",\"line\":{}", outcome.job.line);
@@ -31,7 +31,7 @@ pub fn write_record(outcome: &Outcome, style: RecordStyle, out: &mut impl Put) {
     }
     if style.echo {
         text.extend_from_slice(b",\"input\":");
-        // The line of a bad_input is no JSON: it is shown as a string.
+        // The line of a `bad_input` may be no JSON, and is a string in its record then.
         if serde_json::from_slice::<&RawValue>(&outcome.job.data).is_ok() {
             out.payload(&outcome.job.data);
         } else {

@@ -17,20 +17,23 @@ pub struct Reorder {
     buffer: Vec<u8>,
     /// Where in `buffer` the waiting outcomes stand, by job number.
     waiting: BTreeMap<u64, (usize, usize)>,
-    /// Bytes of `buffer` that still belong to a waiting outcome.
+    /// How many bytes of `buffer` still belong to a waiting outcome: the others belong to outcomes that have been
+    /// written.
     used: usize,
     spill: Spill,
-    /// The disk takes no more: everything that is still to come waits in memory.
+    /// The disk takes no more, so every outcome that is still to come waits in memory.
     full: bool,
 }
 
-/// What an entry of the index costs, B-tree nodes that are partly empty included.
+/// How many bytes an entry of the index takes: three numbers, and as much again for nodes of the B-tree that are partly
+/// empty.
 const INDEX_ENTRY: usize = 48;
 
 impl Reorder {
-    /// `memory` bounds the bytes that wait in memory; it is taken for what it is, but never below 64 KiB.
+    /// `memory` bounds the bytes that wait in memory. Half of it is used for what waits, and never less than 64 KiB, so
+    /// that runs on disk are not tiny.
     pub fn new(memory: usize) -> Reorder {
-        // A growing buffer may be twice as large as what is in it.
+        // Only half is used, because a growing buffer may be twice as large as what is in it.
         let limit = (memory / 2).max(64 * 1024);
         Reorder {
             next: 1,
@@ -43,11 +46,13 @@ impl Reorder {
         }
     }
 
-    /// The number of the job whose outcome is due. It need not be pushed: `advance` says that it was dealt with.
+    /// The number of the job whose outcome is due. That outcome need not be pushed: whoever writes it without that
+    /// calls `advance`.
     pub fn next(&self) -> u64 {
         self.next
     }
 
+    /// The outcome that was due has been dealt with; the next one is due.
     pub fn advance(&mut self) {
         self.next += 1;
     }
@@ -58,7 +63,7 @@ impl Reorder {
         self.waiting.len() as u64 + self.spill.len()
     }
 
-    /// Bytes of memory that those take which are not on disk, about.
+    /// About how many bytes of memory the outcomes take that wait and are not on disk.
     pub fn bytes(&self) -> usize {
         self.buffer.len() + self.waiting.len() * INDEX_ENTRY
     }
@@ -95,7 +100,8 @@ impl Reorder {
         Ok(outcome)
     }
 
-    /// The buffer is full: squeeze out what has been written already, or write all of it to disk.
+    /// Makes room in a full buffer: if at most half of it still waits, the rest is squeezed out; if more, all that
+    /// waits goes to disk.
     fn make_room(&mut self) -> io::Result<()> {
         if self.used + self.waiting.len() * INDEX_ENTRY <= self.limit / 2 {
             let mut squeezed = Vec::with_capacity(self.used);

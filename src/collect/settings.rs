@@ -16,9 +16,9 @@ pub struct OutputSettings {
     pub csv_safe: bool,
     /// The input's format, in which rejects are written.
     pub input_format: Format,
-    /// The input's `--columns-in`: rejects get no header then.
+    /// Whether the input's table has a header. It has none with `--columns-in`, and then the rejects get none either.
     pub input_has_header: bool,
-    /// Bytes of results that wait for their turn in memory; the rest waits on disk.
+    /// How many bytes of memory results may take that wait for their turn; the rest waits on disk.
     pub memory: usize,
 }
 
@@ -40,7 +40,9 @@ fn name_of(path: Option<&Path>) -> String {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Order {
+    /// Records are in the order of their jobs in the input.
     Input,
+    /// Records are in the order in which their jobs ended.
     Completion,
 }
 

@@ -5,12 +5,12 @@ use std::io;
 use crate::words::error::Error;
 use crate::words::outcome::Outcome;
 
-/// What makes records of outcomes, in the order they are given.
+/// Makes records of outcomes, in the order in which they are given, and writes them.
 pub trait Sink {
     fn write(&mut self, outcome: &Outcome) -> Result<(), SinkError>;
     /// Hands everything written so far to the system.
     fn flush(&mut self) -> io::Result<()>;
-    /// Nothing more will come.
+    /// Writes what is still held back: no outcome will follow.
     fn finish(&mut self) -> Result<(), SinkError>;
 }
 
@@ -19,8 +19,8 @@ pub trait Sink {
 pub enum SinkError {
     /// The output takes no more. Nothing may be written after that.
     Output(io::Error),
-    /// The temporary directory takes no more. Every outcome is kept, also those that are still to come, and
-    /// `finish` writes them all; but they are kept in memory, so the run must end.
+    /// The temporary directory takes no more. Every outcome is kept, also those that are still to come, and `finish`
+    /// writes their records. But they are kept in memory, so the run must end.
     Temporary(Error),
 }
 

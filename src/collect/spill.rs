@@ -14,21 +14,24 @@ pub struct Spill {
     file: Option<File>,
     /// Where the next run begins.
     end: u64,
-    /// Runs by the number of the first outcome that is left in them.
+    /// The runs, by the number of the first outcome that is left in each.
     runs: BTreeMap<u64, Run>,
+    /// How many outcomes are left in all runs.
     outcomes: u64,
 }
 
 /// One sorted run: each entry is its length as a varint, then the encoded outcome.
 struct Run {
-    /// Where in the file the bytes after `buffer` stand.
+    /// Where in the file the bytes stand that follow those of `buffer`.
     next: u64,
+    /// Where in the file the run ends.
     end: u64,
     buffer: Vec<u8>,
+    /// How many bytes of `buffer` have been read.
     read: usize,
 }
 
-/// A run is read in pieces of this size, and only the runs whose turn it is have one.
+/// Runs are written and read in pieces of this size. Only a run that is being read has one in memory.
 const PIECE: usize = 64 * 1024;
 
 impl Spill {
@@ -40,7 +43,7 @@ impl Spill {
             none => none.insert(tempfile::tempfile()?),
         };
         if self.runs.is_empty() {
-            // Nothing in the file is wanted any more.
+            // No run is left, so nothing in the file is wanted any more.
             file.set_len(0)?;
             self.end = 0;
         }
@@ -89,15 +92,16 @@ impl Spill {
     #[cfg(test)]
     pub fn fill_disk(&mut self) {
         let old = self.file.take().unwrap_or_else(|| tempfile::tempfile().expect("a test can make a file"));
-        // A descriptor that only reads refuses every write, as a full disk does.
+        // A descriptor that was opened to read refuses every write, as a full disk does.
         let path = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&old));
         self.file = Some(File::open(path).expect("an open file can be opened again"));
     }
 }
 
 impl Run {
-    /// The next entry's bytes.
+    /// Takes the bytes of the next entry; `None` at the end of the run.
     fn take(&mut self, file: &File) -> io::Result<Option<Vec<u8>>> {
+        // A varint has ten bytes at most.
         if !self.fill(file, 10)? {
             return Ok(None);
         }
@@ -111,9 +115,9 @@ impl Run {
         Ok(Some(entry))
     }
 
-    /// The number of the next entry.
+    /// The job number of the next entry; `None` at the end of the run.
     fn peek(&mut self, file: &File) -> io::Result<Option<u64>> {
-        // Two varints: the length and the number.
+        // An entry begins with two varints, its length and its number, of ten bytes at most each.
         if !self.fill(file, 20)? {
             return Ok(None);
         }
@@ -121,7 +125,7 @@ impl Run {
         get(&mut rest).and_then(|_| get(&mut rest)).ok_or_else(damaged).map(Some)
     }
 
-    /// Sees that `wanted` bytes are in the buffer, or all there are. Returns whether there is any.
+    /// Sees that `wanted` bytes are in the buffer, or all that are left of the run. Returns whether there are any.
     fn fill(&mut self, file: &File, wanted: usize) -> io::Result<bool> {
         let left = self.buffer.len() - self.read;
         if left < wanted && self.next < self.end {

@@ -12,10 +12,11 @@ pub enum StopPolicy {
     Percent(f64),
 }
 
-/// A share means little before this many jobs have ended.
+/// A share of failures counts only once this many jobs have ended: before, one bad job more or less would decide.
 const PERCENT_AFTER: u64 = 100;
 
 impl StopPolicy {
+    /// Whether a run has failed enough in which `failed` of `ended` jobs have failed.
     pub fn reached(self, failed: u64, ended: u64) -> bool {
         match self {
             StopPolicy::Never => false,

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-/// What the line says.
+/// The parts of the line.
 #[derive(Debug, Clone, Default)]
 pub struct Words {
     /// `500/2,000`, `500 (25%)` or `500`.
@@ -18,17 +18,17 @@ pub struct Words {
     pub left: Option<String>,
     pub failed: Option<String>,
     pub restored: Option<String>,
-    /// What a worker says of its job; empty if none has said anything.
+    /// What some worker said last of its job; empty if none has said anything.
     pub message: String,
 }
 
-/// The bar between its brackets: a twentieth is as much as anybody sees move.
+/// The columns of the bar between its brackets: a twentieth is as little as anybody sees move.
 const BAR: usize = 20;
-/// A shorter bar says nothing.
+/// A bar of fewer columns would say nothing, and is left out.
 const SHORTEST_BAR: usize = 5;
-/// Of a message at least the job's number and a few letters are to be seen.
+/// A message is left out where fewer columns are left: the job's number and a few letters are to be seen.
 const SHORTEST_MESSAGE: usize = 12;
-/// Between the parts of the line.
+/// What stands between the parts of the line.
 const GAP: &str = "  ";
 
 /// The line for a terminal of so many columns. `share` is how much is done, in 0..=1, if it is known.
@@ -39,7 +39,7 @@ pub fn line(words: &Words, share: Option<f64>, columns: usize) -> String {
     let mut rest = room - text.width();
     let mut line = String::new();
     if let Some(share) = share {
-        // The brackets and a blank.
+        // Three columns are for the brackets and a blank.
         let size = BAR.min(rest.saturating_sub(3));
         if size >= SHORTEST_BAR {
             line.push_str(&format!("[{}] ", bar(share, size)));
@@ -54,7 +54,7 @@ pub fn line(words: &Words, share: Option<f64>, columns: usize) -> String {
     line
 }
 
-/// As many of the parts as fit, most important ones first to stay.
+/// The text of the line: as many of its parts as fit, the less important ones left out first.
 fn text(words: &Words, room: usize) -> String {
     let (done, rate) = (Some(words.done.as_str()), Some(words.rate.as_str()));
     let (left, failed, restored) = (words.left.as_deref(), words.failed.as_deref(), words.restored.as_deref());
@@ -70,9 +70,10 @@ fn bar(share: f64, size: usize) -> String {
     /// Finer steps than any bar has columns.
     const STEPS: u64 = 10_000;
     let canvas = Canvas::default();
-    // Nothing else is drawn on it, so the limit of how often is none.
+    // The bar is drawn once and must be, so no limit of how often it is drawn may hold that back.
     let target = ProgressDrawTarget::term_like_with_hz(Box::new(canvas.clone()), u8::MAX);
-    let style = ProgressStyle::with_template(&format!("{{bar:{size}}}")).expect("the template is right");
+    let style =
+        ProgressStyle::with_template(&format!("{{bar:{size}}}")).expect("the template names a bar and its columns");
     let bar = ProgressBar::with_draw_target(Some(STEPS), target).with_style(style.progress_chars("=> "));
     bar.set_position((share * STEPS as f64) as u64);
     bar.abandon();
@@ -80,7 +81,7 @@ fn bar(share: f64, size: usize) -> String {
     format!("{:size$}", drawn.trim_end())
 }
 
-/// What the library draws on instead of a terminal: `screen` puts the line where it belongs.
+/// What indicatif draws on instead of the terminal, where `screen` puts the whole line.
 #[derive(Debug, Clone, Default)]
 struct Canvas(Arc<Mutex<String>>);
 
@@ -120,7 +121,7 @@ impl TermLike for Canvas {
         Ok(())
     }
 
-    /// A line that is drawn again begins anew.
+    /// A line that is cleared is drawn again from its beginning.
     fn clear_line(&self) -> io::Result<()> {
         self.take();
         Ok(())

@@ -1,5 +1,5 @@
-//! What a run counts: one plain struct behind one lock. Whoever knows something adds it once per batch, and whoever
-//! shows something takes a copy, in which all numbers belong to the same moment.
+//! What a run counts: one plain struct behind one lock. A thread that knows something adds it once a batch, and one
+//! that shows something takes a copy, in which all numbers belong to the same moment.
 
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
@@ -15,18 +15,19 @@ pub struct Counters {
 /// All that is counted, as of one moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Figures {
-    /// Jobs read: bad ones, and those whose outcome is in the journal, too.
+    /// Jobs read, including bad ones and those whose outcome comes from the journal.
     pub read: u64,
     /// Bytes of the input files that those jobs took up; about, where a file is compressed.
     pub consumed: u64,
     /// Bytes of the input files in all, if all of the input is in files.
     pub input_bytes: Option<u64>,
+    /// All of the input has been read, or as much of it as will be.
     pub input_ended: bool,
     /// Jobs that this run has brought to their end.
     pub ended: ByStatus,
     /// Jobs whose outcome came from the journal.
     pub restored: ByStatus,
-    /// Jobs whose outcome the journal has: those restored, and those that will be if the input has them.
+    /// Jobs whose outcome the journal has: those that have been restored, and those that will be if the input has them.
     pub in_journal: u64,
     /// `None` as long as no worker has brought a job to its end.
     pub pace: Option<Pace>,
@@ -43,10 +44,10 @@ pub struct Figures {
 pub struct Pace {
     pub first_end: Instant,
     pub last_end: Instant,
-    /// The longest time without an end, since the first one.
+    /// The longest time in which no job ended, since the first one did.
     pub longest_gap: Duration,
-    /// The time in its worker of the job that took the shortest. The first job of a worker may seem to take as long as
-    /// the worker takes to load; no shorter one does.
+    /// The shortest time that a job spent in its worker. The first job of a worker may seem to take as long as the
+    /// worker takes to load, which the shortest one most likely does not.
     pub shortest: Duration,
 }
 
@@ -71,7 +72,7 @@ impl ByStatus {
         self.0.iter().sum()
     }
 
-    /// Those that ended otherwise than ok. A sum, so that it cannot be wrong by what is missing elsewhere.
+    /// How many jobs ended otherwise than ok. It is the sum of their statuses, so that the two cannot differ.
     pub fn failed(&self) -> u64 {
         Status::ALL.into_iter().filter(|&status| status != Status::Ok).map(|status| self.get(status)).sum()
     }
@@ -156,9 +157,9 @@ impl Pace {
         })
     }
 
-    /// When the first job that has ended was begun, in all likelihood: what a worker takes to load is no job's time.
+    /// When the first job that has ended was begun, most likely: the time that a worker takes to load is no job's.
     pub fn begun(&self) -> Instant {
-        // A job cannot have begun before the system's clock did.
+        // The subtraction fails only for a time before the system's clock began.
         self.first_end.checked_sub(self.shortest).unwrap_or(self.first_end)
     }
 }
@@ -178,7 +179,7 @@ pub mod testing {
     use crate::words::job::Job;
     use crate::words::outcome::JobError;
 
-    /// As many outcomes with this status.
+    /// So many outcomes with this status.
     pub fn outcomes(status: Status, jobs: usize) -> Vec<Outcome> {
         let job = Job { number: 1, line: 1, data: Bytes::new(), extra: None };
         vec![Outcome::unrun(job, status, &JobError::bad_input("")); jobs]

@@ -40,7 +40,7 @@ fn jobs_left(figures: &Figures) -> Option<f64> {
         return Some(open);
     }
     let total = figures.input_bytes.filter(|_| figures.consumed > 0)? as f64;
-    // The rest of the input is taken to be like what was read of it.
+    // Jobs in the rest of the input are taken to be as long as those that were read.
     let read = figures.read as f64;
     let unread = (read * total / figures.consumed as f64 - read).max(0.0);
     let restored_later = figures.in_journal.saturating_sub(figures.restored.total()) as f64;
@@ -53,13 +53,13 @@ fn time_left(figures: &Figures, jobs_left: f64, now: Instant) -> Option<Duration
         return None;
     }
     let waited = now.saturating_duration_since(pace.last_end);
-    // As long as the next job takes no longer than others did, its time counts as nearly over; after that the jobs
-    // have become slower than they were.
+    // The time since the last end is taken for that of the next job, and so is not counted as time in which jobs were
+    // slow, as long as it is no longer than others took. What goes beyond that makes the jobs slower than they were.
     let usual = waited.min(pace.longest_gap.max(pace.shortest));
     let passed = now.saturating_duration_since(pace.begun()).saturating_sub(usual);
     let per_job = passed.as_secs_f64() / figures.ended.total() as f64;
     let left = (jobs_left * per_job - usual.as_secs_f64()).max(0.0);
-    // Fails for a time that no Duration holds.
+    // The conversion fails only for a time that no Duration holds, of which nothing need be said.
     Duration::try_from_secs_f64(left).ok()
 }
 
@@ -143,11 +143,11 @@ mod tests {
     #[test]
     fn the_estimate_is_right_within_a_tenth_once_a_twentieth_is_done() {
         USUAL.check();
-        // All of the input fits into the window.
+        // A run whose whole input fits into the window.
         Run { jobs: 100, per_job: Duration::from_secs(1), ..USUAL }.check();
-        // Four jobs end at a time, then none for a second.
+        // A run in which four jobs end at a time, then none for a second.
         Run { jobs: 400, workers: 4, window: 16, per_job: Duration::from_secs(1), ..USUAL }.check();
-        // The workers load for a long time.
+        // Runs whose workers load for a long time.
         Run { jobs: 1000, window: 16, start: Duration::from_secs(60), ..USUAL }.check();
         Run { jobs: 1000, workers: 8, start: Duration::from_secs(60), ..USUAL }.check();
     }

@@ -17,7 +17,7 @@ pub struct Log {
     partial: HashMap<u32, Vec<u8>>,
 }
 
-/// A line longer than this is broken, so that a worker that never ends its line fills no memory.
+/// A line of more bytes than this is broken into several, so that a worker that never ends its line fills no memory.
 const LINE: usize = 8 * 1024;
 
 impl Log {
@@ -57,7 +57,7 @@ impl Log {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Colours {
     Shown,
-    /// Left out, not shown as escapes: they are not what the line says.
+    /// The sequences are left out, and not shown as escapes: they are not what the line says.
     Removed,
 }
 
@@ -71,14 +71,15 @@ pub fn show(slot: u32, lines: &[u8], colours: Colours, out: &mut String) {
     }
 }
 
-/// Where the part of a line is that a terminal shows in the end. A carriage return that ends a line hides nothing.
+/// The part of a line that a terminal shows in the end: what stands after the last carriage return. A carriage return
+/// that ends a line hides nothing.
 fn visible(line: &[u8]) -> Range<usize> {
     let end = line.iter().rposition(|&byte| byte != b'\r').map_or(0, |last| last + 1);
     let start = memchr::memrchr(b'\r', &line[..end]).map_or(0, |last| last + 1);
     start..end
 }
 
-/// Forgets what no terminal shows any more of a line that goes on.
+/// Forgets what has been drawn over of a line that has not ended.
 fn forget_overwritten(line: &mut Vec<u8>) {
     line.drain(..visible(line).start);
 }
@@ -102,7 +103,7 @@ fn show_line(line: &[u8], colours: Colours, out: &mut String) {
     }
     out.push_str(&escape_bytes(rest));
     if is_coloured {
-        // The next line is not this worker's.
+        // The colour is ended with the line: the next line may be another worker's.
         out.push_str("\x1b[0m");
     }
 }

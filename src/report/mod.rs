@@ -1,7 +1,7 @@
 //! Everything that is said to people, on stderr, by one thread.
 //!
 //! Every thread of a run has a `Reporter` to say things with; `notes` is the queue behind it, and `voice` the thread
-//! that writes. Records are not its business: nothing here touches stdout.
+//! that writes. Records are none of its business: nothing here writes to stdout.
 
 // What is counted and what is shown of it.
 mod bar;
@@ -40,7 +40,7 @@ use voice::Voice;
 
 pub use whole_file::WholeFile;
 
-/// A handle for all threads.
+/// What every thread of a run says things with; all clones are one reporter.
 #[derive(Clone)]
 pub struct Reporter {
     notes: Arc<Notes>,
@@ -49,7 +49,8 @@ pub struct Reporter {
     has_progress_file: bool,
 }
 
-/// At the end of a run, a terminal that is held (Ctrl-S) or a pipe that nobody reads is given up after this.
+/// At the end of a run, a stderr that has taken nothing for this long is given up: a terminal that is held (Ctrl-S), or
+/// a pipe that nobody reads.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 impl Reporter {
@@ -85,7 +86,7 @@ impl Reporter {
         self.notes.log_end(slot);
     }
 
-    /// An error that stands nowhere else, so that a quiet run says it, too. Waits for stderr rather than drop it.
+    /// Says an error that stands nowhere else, also in a quiet run. Waits for stderr rather than drop it.
     pub fn error(&self, words: &str) {
         self.notes.put_or_wait(Note::Error(line(words)));
     }
@@ -125,12 +126,12 @@ impl Reporter {
     }
 }
 
-/// Writes to stderr where no reporter has been started, or it has ended.
+/// Writes to stderr where there is no reporter: before one has been started, or after it has ended.
 pub fn say(text: &str) {
     Stderr::default().write(text.as_bytes(), || {});
 }
 
-/// Words of which some may come from a worker, as a line of ours.
+/// A line of ours with these words, some of which may come from a worker and hold control characters.
 fn line(words: &str) -> String {
     format!("forkpool: {}", escape(words))
 }

@@ -1,8 +1,8 @@
 //! What the threads of a run have to say, on its way to the one thread that writes to stderr.
 //!
-//! Nobody waits for stderr, so what comes faster than it is taken is dropped, and counted by what it is. One kind is
-//! never dropped: an error that stands nowhere else waits for room, and with it the collector, as it waits for a
-//! stdout that nobody reads.
+//! Nobody waits for stderr, so what comes faster than stderr takes it is dropped, and counted by its kind. One kind is
+//! never dropped: an error that stands nowhere else waits for room, and the collector with it, as it waits for a stdout
+//! that nobody reads.
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard};
@@ -19,7 +19,7 @@ pub enum Note {
     Log { slot: u32, lines: Bytes },
     /// A worker's progress with a job, as JSON text, for the progress file.
     Progress { job: u64, data: Bytes },
-    /// A line for the user. What matters of it stands in a record, in the summary or in the exit status, too.
+    /// A line for the user. What matters of it is also in a record, in the summary or in the exit status.
     Notice(String),
     /// A line, or a few, about an error that stands nowhere else.
     Error(String),
@@ -43,7 +43,7 @@ impl Note {
         }
     }
 
-    /// Bytes that it takes up in memory, about.
+    /// About how many bytes of memory the note takes.
     fn size(&self) -> usize {
         let text = match self {
             Note::Log { lines, .. } => lines.len(),
@@ -55,21 +55,22 @@ impl Note {
 }
 
 impl Kind {
-    /// So many bytes of notes of this kind wait at most. Each kind has its own room, so that a worker that floods its
-    /// log drives out nothing but logs.
+    /// How many bytes of notes of this kind may wait. Each kind has its own room, so that a worker that floods its log
+    /// drives out nothing but logs.
     fn room(self) -> usize {
         const MIB: usize = 1 << 20;
         match self {
-            // A burst of some hundred thousand lines.
+            // Room for a burst of some hundred thousand lines.
             Kind::Log => 16 * MIB,
+            // Room for some ten thousand messages, which a file takes as fast as they come.
             Kind::Progress => 4 * MIB,
-            // Some thousand lines, far more than anybody reads.
+            // Room for some thousand lines, far more than anybody reads.
             Kind::Notice | Kind::Error => MIB,
         }
     }
 }
 
-/// What was dropped since it was last asked.
+/// How much was dropped since `take` was called last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Dropped {
     pub log_lines: u64,
@@ -77,7 +78,7 @@ pub struct Dropped {
     pub notices: u64,
 }
 
-/// Everything there is to say at one moment.
+/// Everything that there is to say at one moment, as `take` hands it out.
 #[derive(Debug, Default)]
 pub struct Taken {
     pub notes: VecDeque<Note>,
@@ -106,7 +107,7 @@ struct Waiting {
 }
 
 impl Waiting {
-    /// Once the writing thread has ended there is always room: what comes is forgotten.
+    /// Whether the note has room. It always has once the writing thread has ended: what comes then is forgotten.
     fn has_room(&self, note: &Note) -> bool {
         let held = self.held[note.kind() as usize];
         // One note is always let through, however large it is.
@@ -144,7 +145,7 @@ impl Waiting {
         self.taken.notes.is_empty() && self.taken.last.is_none()
     }
 
-    /// Nothing may be given up: an error is still to be written.
+    /// Whether nothing may be given up yet, because an error is still to be written.
     fn must_be_heard(&self) -> bool {
         self.open_errors > 0 && !self.is_gone
     }
@@ -166,7 +167,7 @@ impl Notes {
         self.change(|waiting| waiting.put_or_drop(note));
     }
 
-    /// Waits for room, and so for stderr. Only for what stands nowhere else.
+    /// Puts a note as soon as there is room for it, and so waits for stderr. Only for what stands nowhere else.
     pub fn put_or_wait(&self, note: Note) {
         let mut waiting = self.lock();
         while !waiting.has_room(&note) {
@@ -223,7 +224,7 @@ impl Notes {
         taken
     }
 
-    /// stderr has taken a piece.
+    /// Notes that stderr has taken a piece, so that whoever waits for the end goes on waiting.
     pub fn moved(&self) {
         self.lock().writes += 1;
         self.moved.notify_all();
@@ -237,7 +238,7 @@ impl Notes {
 
     /// The writing thread has ended: nobody waits for it any more.
     pub fn gone(&self) {
-        // A poisoned lock has no waiters: they panic as well.
+        // Nobody waits for a lock that is poisoned: whoever did has panicked as well.
         if let Ok(mut waiting) = self.waiting.lock() {
             waiting.is_gone = true;
         }
@@ -359,12 +360,12 @@ mod tests {
     #[test]
     fn the_end_gives_up_a_summary_but_no_error() {
         let notes = Notes::default();
-        // Nobody takes anything.
+        // No thread takes the notes.
         notes.end(vec![Note::Notice("summary".to_owned())], Duration::ZERO);
         std::thread::scope(|scope| {
             let ending = scope.spawn(|| notes.end(vec![Note::Error("disk full".to_owned())], Duration::ZERO));
             while !notes.lock().must_be_heard() {}
-            // Its patience has been over all the time.
+            // The patience of the ending thread, which is none, has been over all the time.
             (0..100).for_each(|_| std::thread::yield_now());
             assert!(!ending.is_finished());
             assert_eq!(notes.take(None).last.map(|last| last.len()), Some(1));

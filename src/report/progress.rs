@@ -1,5 +1,5 @@
-//! How far the run is: a bar on a terminal, a plain line now and then elsewhere. Decides when one is due and what it
-//! says; `voice` writes it.
+//! How far the run is: a bar on a terminal, a plain line now and then elsewhere. This file decides when the bar or line
+//! is due and what it says; `voice` writes it.
 
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
@@ -28,16 +28,17 @@ pub enum Text {
     Line(String),
 }
 
-/// A run that is over by then needs no bar.
+/// The bar is drawn first after this: a run that is over by then needs none.
 const FIRST_DRAWN: Duration = Duration::from_millis(300);
-/// As often as anybody can look.
+/// The time between two drawings of the bar: ten in a second are as many as anybody can see.
 const BAR: Duration = Duration::from_millis(100);
-/// Somebody reads the log of a CI run while it runs, and some systems end one that is silent.
+/// The time between two lines in a CI run: somebody reads its log while it runs, and some systems end a run that is
+/// silent for minutes.
 const LINES_CI: Duration = Duration::from_secs(10);
-/// Elsewhere the log is read later, if at all.
+/// The time between two lines elsewhere, where the log is read later, if at all.
 const LINES: Duration = Duration::from_secs(60);
 
-/// Where progress is shown.
+/// What is known of the place where progress is shown.
 #[derive(Debug, Clone, Copy)]
 struct Place {
     /// stderr is a terminal that can move its cursor and erase.
@@ -83,7 +84,7 @@ impl Shown {
         }
     }
 
-    /// Whether something is due; it is due again later.
+    /// Whether something is due. If so, it counts as shown, and is due again later.
     pub fn is_due(&mut self, now: Instant) -> bool {
         match self {
             Shown::Nothing => false,
@@ -118,7 +119,7 @@ impl Schedule {
         Schedule { next, every }
     }
 
-    /// Whether it is due; then it is done, and due again later.
+    /// Whether it is due. If so, it counts as done, and is due again later.
     fn is_due(&mut self, now: Instant) -> bool {
         let is_due = now >= self.next;
         if is_due {
@@ -131,14 +132,14 @@ impl Schedule {
 /// Jobs per second, over about the last three seconds.
 #[derive(Debug, Default)]
 pub struct RecentRate {
-    /// When it was asked last, and how many jobs had ended by then.
+    /// When the rate was asked for last, and how many jobs had ended by then.
     last: Option<(Instant, u64)>,
     rate: f64,
 }
 
 impl RecentRate {
     fn update(&mut self, ended: u64, now: Instant) -> f64 {
-        /// What is older than this counts for less than a third (1/e).
+        /// The weight of what has been falls to 1/e, about a third, in this many seconds.
         const SECONDS: f64 = 3.0;
         let Some((at, before)) = self.last.replace((now, ended)) else { return 0.0 };
         let passed = now.saturating_duration_since(at).as_secs_f64();
@@ -194,7 +195,7 @@ mod tests {
     use super::*;
     use crate::words::outcome::Status;
 
-    /// Ten seconds after the first job was begun.
+    /// The figures of a run whose first job was begun ten seconds ago.
     fn figures(read: u64, ok: usize, failed: usize, now: Instant) -> Figures {
         let counters = Counters::default();
         counters.read(read, read);

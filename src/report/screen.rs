@@ -24,7 +24,7 @@ impl Screen {
 
     /// Draws this bar instead of the one that stands there.
     pub fn draw(&mut self, bar: String, moved: impl FnMut()) {
-        // What is written over does not flicker, as it would if it were erased first.
+        // The old bar is written over, and only the rest of it erased: if it were erased first, it would flicker.
         self.stderr.write(format!("\r{bar}{ERASE}\r").as_bytes(), moved);
         self.bar = bar;
     }

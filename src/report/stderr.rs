@@ -1,7 +1,7 @@
 //! Writing to stderr until all of it is written.
 //!
-//! `write_all` of the standard library stops where a descriptor is non-blocking and full, and the rest is lost. Whoever
-//! shares stderr with us may have made it so, Node for one.
+//! `write_all` of the standard library stops where a descriptor is non-blocking and full, and the rest is lost. A
+//! process that shares stderr with us may have made it non-blocking, as Node does.
 
 use std::io;
 
@@ -15,8 +15,8 @@ pub struct Stderr {
     is_broken: bool,
 }
 
-/// One write takes this much at most, a quarter of a pipe on Linux, so that `moved` is called while a slow reader
-/// takes a large text.
+/// The most bytes of one write: a quarter of a pipe on Linux, so that `moved` is called while a slow reader takes a
+/// large text.
 const PIECE: usize = 16 * 1024;
 
 impl Stderr {
@@ -34,7 +34,7 @@ impl Stderr {
                 Err(Errno::AGAIN) => {
                     let stderr = io::stderr();
                     let mut fds = [PollFd::new(&stderr, PollFlags::OUT)];
-                    // Whatever is wrong with stderr, the next write says it.
+                    // A poll that fails needs no answer: whatever is wrong with stderr, the next write says it.
                     let _ = rustix::event::poll(&mut fds, None);
                 }
                 // A full disk may have room again for the next text.

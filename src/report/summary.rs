@@ -21,7 +21,7 @@ pub struct Summary {
 
 impl Summary {
     fn per_second(&self) -> f64 {
-        // What was never begun took no time, and what came from the journal took another run's.
+        // Only jobs that were begun in this run count: the others took no time of it.
         let run = self.figures.ended.total() - self.figures.ended.get(Status::NotRun);
         run as f64 / self.elapsed.as_secs_f64().max(1e-9)
     }

@@ -15,7 +15,7 @@ pub fn has_colours() -> bool {
 
 /// How many columns stderr has now: a window may change its size at any time.
 pub fn columns() -> usize {
-    /// Where the system does not know, as on a serial line.
+    /// The columns where the system does not know them, as on a serial line: those of a VT100.
     const USUAL: usize = 80;
     let size = rustix::termios::tcgetwinsize(std::io::stderr());
     size.ok().map(|size| usize::from(size.ws_col)).filter(|&columns| columns > 0).unwrap_or(USUAL)

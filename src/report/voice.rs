@@ -33,7 +33,7 @@ pub struct Voice {
 struct Speaking {
     voice: Voice,
     screen: Screen,
-    /// What is written next.
+    /// The lines that are written next.
     text: String,
     /// How many errors are in `text`.
     errors: usize,
@@ -41,7 +41,7 @@ struct Speaking {
     message: String,
 }
 
-/// So much text is written at once: enough to make the call's own cost vanish.
+/// How much text is gathered before it is written: enough to make the call's own cost vanish.
 const GATHERED: usize = 16 * 1024;
 
 impl Voice {
@@ -53,7 +53,7 @@ impl Voice {
 }
 
 impl Drop for Speaking {
-    /// Also after a panic: whoever waits for room would wait for ever.
+    /// Whoever waits for room or for the end is let go, also after a panic of this thread: it would wait for ever.
     fn drop(&mut self) {
         self.voice.notes.gone();
     }
@@ -122,7 +122,7 @@ impl Speaking {
     }
 
     fn show_progress(&mut self, job: u64, data: &Bytes) {
-        /// More than fits beside the bar.
+        /// Letters of a message that are kept: more than fit beside the bar.
         const SHOWN: usize = 200;
         let text = String::from_utf8_lossy(data);
         self.message = format!("job {job}: {}", escape(&text).chars().take(SHOWN).collect::<String>());

@@ -1,12 +1,13 @@
 //! A file that is written once, at the end of a run, and whole or not at all: a reader never finds half of it, and a
 //! run that is killed leaves the old one.
 //!
-//! That is done by a temporary file beside it that takes its name, which keeps the mode and the owner of an old
-//! file, and a symbolic link that leads to it. What cannot be replaced so is written into: a descriptor that we were
-//! given, a device, a named pipe, a file in a folder that takes no new files.
+//! The content goes into a temporary file beside it, which then takes its name. The mode and the owner of an old file
+//! are kept, and so is a symbolic link that leads to it. What cannot be replaced so is written into: a descriptor that
+//! we were given, a device, a named pipe, a file in a folder that takes no new files.
 //!
-//! Whether the file can be written is found out before the run, without touching it. A named pipe is not opened
-//! before it is written, since that would wait for its reader; who is not there then gets a moment, and no more.
+//! Whether the file can be written is found out before the run, without touching it. A named pipe is not opened before
+//! it is written, since that would wait for its reader. A reader that is not there by then gets a moment to come, and
+//! no more.
 
 use std::fs::{File, Metadata, Permissions};
 use std::io::{self, Write};
@@ -26,9 +27,9 @@ pub struct WholeFile {
 
 #[derive(Debug)]
 enum Way {
-    /// Written where the descriptor stands.
+    /// A descriptor, a device or the like, written where it stands.
     Into(File),
-    /// Emptied and written: its folder takes no new file.
+    /// An old file that is emptied and written, since its folder takes no new file.
     Over(File),
     Fifo(PathBuf),
     /// A new file takes this name. `old` is the one that has it.
@@ -38,7 +39,8 @@ enum Way {
     },
 }
 
-/// A reader that has been started at the same time as the run may still be on its way to the pipe.
+/// How long the reader of a named pipe is waited for: one that was started at the same time as the run may still be on
+/// its way.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 impl WholeFile {
@@ -110,7 +112,7 @@ fn folder(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// Whether the folder of a file takes a new file. The one that is made to try it has no name where the system can
+/// Whether the folder of a file takes a new file. A file is made there to try it, without a name where the system can
 /// do that.
 fn try_folder(path: &Path) -> io::Result<()> {
     if path.file_name().is_none() || path.as_os_str().as_encoded_bytes().ends_with(b"/") {
@@ -126,7 +128,7 @@ fn write_over(mut file: File, content: &[u8]) -> io::Result<()> {
 
 /// A temporary file beside `path` takes its name, once it is whole.
 fn replace(path: &Path, old: Option<&File>, content: &[u8]) -> io::Result<()> {
-    // The process's file mode creation mask takes its share, as for any other file.
+    // The process's file mode creation mask (umask) takes bits away, as for any other file.
     let permissions = Permissions::from_mode(0o666);
     let mut file = tempfile::Builder::new().permissions(permissions).tempfile_in(folder(path))?;
     if let Some(old) = old {
