@@ -21,7 +21,8 @@ fn processor_time(id: i32) -> Duration {
     Duration::from_millis(ticks * 1000 / rustix::param::clock_ticks_per_second())
 }
 
-/// A second of somebody who turns in circles takes a second of a processor.
+/// Checks that the run takes hardly any processor time: a thread that turns in circles takes a second of it in a
+/// second.
 #[track_caller]
 fn check_sleeps(running: &Running) {
     let before = processor_time(running.id());
@@ -30,7 +31,7 @@ fn check_sleeps(running: &Running) {
     assert!(used < Duration::from_millis(300), "{used:?} of processor time in a second of waiting");
 }
 
-/// A job that runs until the file `go` is made, and says in the file `there` that it does.
+/// A job that makes the file `name` when it runs, and runs until the file `go` is made.
 fn held(folder: &Path, name: &str) -> Value {
     let there = folder.join(name);
     json!({"do": ["touch", "wait"], "touch": there, "wait": folder.join("go")})
@@ -54,7 +55,8 @@ fn nobody_turns_in_circles_while_the_run_drains() {
 
 #[test]
 fn nobody_turns_in_circles_while_the_output_is_blocked() {
-    // More than a pipe holds, and more behind it than the collector may have in hand.
+    // Nobody reads stdout: the first results fill the pipe, and the others are more than the collector may have in
+    // hand.
     let running = chaotic("-j 4 --memory 1MiB").stdin(lines(&vec![json!({"do": "huge", "n": 1}); 12])).start();
     let own = running.id();
     wait_for(HANG, || {
@@ -78,7 +80,7 @@ fn a_slot_inside_a_long_job_stops_no_other_from_being_replaced() {
         let path = folder.path().join("out");
         let words = format!("-j 2 --unordered {limit} -o {}", path.display());
         let running = chaotic(&words).stdin(lines(&jobs)).start();
-        // All the others end while it holds its job.
+        // All the other jobs end while that worker holds its own.
         let ended = || fs::read_to_string(&path).unwrap_or_default().lines().count();
         wait_for(HANG, || (ended() == jobs.len() - 1).then_some(())).expect("the other slot goes on");
         fs::write(folder.path().join("go"), "").unwrap();
@@ -104,10 +106,10 @@ fn a_retry_that_is_due_is_run_by_the_slot_that_sleeps() {
         let count = || fs::read_to_string(&path).unwrap_or_default().lines().count();
         wait_for(HANG, || (count() >= jobs).then_some(())).unwrap_or_else(|| panic!("{jobs} jobs end"));
     };
-    // All three have shown that they work, and sleep.
+    // All three workers have shown that they work, and sleep.
     stdin.write_all(lines(&vec![json!({"do": "slow", "n": 100}); 3]).as_bytes()).unwrap();
     ended(3);
-    // Then one job fails and waits for its retry, while two others occupy two slots until that has ended.
+    // Then one job fails and waits for its retry, while two other jobs occupy two slots until the retry has ended.
     let count = folder.path().join("count");
     stdin.write_all(lines(&[json!({"do": "error", "until": 2, "count": count})]).as_bytes()).unwrap();
     wait_until_there(&count);
@@ -124,7 +126,7 @@ fn a_retry_that_is_due_is_run_by_the_slot_that_sleeps() {
 
 // ---- The budget of failed starts ----
 
-/// A worker that says no `ready` and dies of a job that says so, once it has read it.
+/// A job that kills its worker, which has read it by then and has never said `ready`.
 fn poison() -> Value {
     json!({"do": "exit", "n": 7})
 }
@@ -160,7 +162,7 @@ fn a_journal_shows_that_the_program_works() {
         format!("-j 1 -i {} --journal {} {more}", jobs.display(), journal.display())
     };
     chaotic(&words("")).end().check_status(1);
-    // Only those that kill their worker are left to run.
+    // Only the jobs that kill their worker are left to run.
     let ended = chaotic(&words("--resume")).end().check_status(1);
     assert_eq!(ended.statuses().iter().filter(|status| *status == "died").count(), 8, "{}", ended.stderr);
 }
@@ -175,7 +177,7 @@ fn a_program_that_never_works_is_not_started_for_each_of_its_jobs() {
 
 #[test]
 fn a_reply_that_is_too_long_is_refused_however_it_is_cut() {
-    // The first fits into one read with its line end, the second comes in many pieces.
+    // The first reply fits into one read with its line end, the second comes in many pieces.
     for length in [200, 300_000] {
         let job = json!("x".repeat(length));
         let ended = chaotic("-j 1 --max-reply-bytes 150").stdin(lines(&[job, json!(1)])).end().check_status(1);
@@ -200,7 +202,7 @@ fn a_signal_from_outside_is_not_called_ours() {
     let worker = running.processes().into_iter().find(|&id| id != own).unwrap();
     kill(own, SIGTERM);
     running.wait_until_it_says("(again to kill them)");
-    // As systemd does it, which sends the same to all processes of a service.
+    // The worker gets the signal as well, as it does from systemd, which sends it to all processes of a service.
     kill(worker, SIGTERM);
     let ended = running.end().check_status(143);
     let error = &ended.records()[0]["error"];
@@ -232,7 +234,7 @@ fn time_in_which_nothing_ran_is_no_jobs_time() {
     wait_until_there(&folder.path().join("there"));
     let all = running.processes();
     all.iter().for_each(|&id| kill(id, SIGSTOP));
-    // This is what is tested: longer than the time limit.
+    // The run stands still for longer than the time limit, which is what is tested.
     std::thread::sleep(Duration::from_secs(3));
     fs::write(folder.path().join("go"), "").unwrap();
     all.iter().for_each(|&id| kill(id, SIGCONT));
@@ -260,7 +262,7 @@ fn the_hint_about_buffers_is_for_workers_that_wait_for_more() {
         forkpool(words).stdin("a\nb\n").end().stderr
     };
     let honest = "read x; sleep 6; echo done; while read x; do echo more; done";
-    // It has taken its job and waits for the next one, with the answer to the first in a buffer.
+    // A worker that has taken its job and waits for the next one, with the answer to the first in a buffer.
     let buffering = "exec python3 -c 'import sys\nfor line in sys.stdin: print(line, end=\"\")'";
     let limits = "--timeout 7s --start-timeout 1s";
     let cases =
@@ -276,7 +278,8 @@ fn a_worker_that_its_terminal_has_stopped_is_ended_and_said() {
     if !installed("python3") {
         return;
     }
-    // forkpool in the foreground of a terminal of its own; its worker, in the background, reads from there.
+    // forkpool runs in the foreground of a terminal of its own; its worker, in the background, reads from that
+    // terminal.
     let script = "import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))";
     let worker = "while read job; do read answer </dev/tty; echo \"$answer\"; done";
     let folder = tempfile::tempdir().unwrap();
@@ -285,6 +288,6 @@ fn a_worker_that_its_terminal_has_stopped_is_ended_and_said() {
     let mut run = shell("exec python3 -c \"$0\" forkpool \"$@\"", folder.path());
     run.command().arg(script).args(words);
     let ended = run.end().check_status(1);
-    // The terminal shows all of it.
+    // The terminal shows stdout and stderr in one.
     assert!(ended.text().contains("w0 was stopped by SIGTTIN and ended"), "{}{}", ended.text(), ended.stderr);
 }

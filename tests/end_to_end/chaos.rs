@@ -53,7 +53,7 @@ fn plan(dice: &mut Dice, setup: Setup) -> Planned {
             3 => json!({"do": ["say", "recycle"], "text": "purr"}),
             4 => json!({"ballast": "x".repeat(200_000)}),
             5 => json!({"do": "deep", "n": 100}),
-            // The worker ends after its answer; it has read nothing that it does not run.
+            // The worker ends after its answer, and has read no other job, which would be blamed for that.
             6 => json!({"do": ["answer", "exit"], "n": dice.roll(3)}),
             7 => json!({"do": ["answer", "crash"]}),
             _ => json!({}),
@@ -77,10 +77,11 @@ fn plan(dice: &mut Dice, setup: Setup) -> Planned {
         return Planned { job, status, attempts: 1 };
     }
     if setup.depth > 1 && status != "died" {
-        // A worker that is being ended would go on to the next job, which then runs a second time elsewhere.
+        // The job hangs at last: a worker that is being ended would else go on to the next job, which would then run a
+        // second time elsewhere.
         job["do"] = json!([job["do"], "hang"]);
     }
-    // From this attempt on it is answered.
+    // From this attempt on the job is answered.
     let until = 2 + dice.roll(3);
     job["until"] = json!(until);
     if until <= setup.retries + 1 {

@@ -4,7 +4,7 @@ use std::fs;
 
 use crate::support::{Ended, forkpool, kill, project, shell};
 
-/// `forkpool FLAGS -- sed -u s/n/m/`, by lines.
+/// Runs `forkpool --protocol lines FLAGS -- sed -u s/n/m/`.
 fn sed(flags: &[&str], input: &str) -> Ended {
     forkpool([&["--protocol", "lines"], flags, &["--", "sed", "-u", "s/n/m/"]].concat()).stdin(input).end()
 }
@@ -188,7 +188,7 @@ fn a_percentage_of_the_processors_is_at_least_one_worker() {
 #[test]
 fn each_worker_knows_its_slot() {
     let folder = tempfile::tempdir().unwrap();
-    // Each answers once the other has begun, so both are used.
+    // Each worker answers once the other has begun, so that both are used.
     let worker = "while read -r line; do touch $FORKPOOL_SLOT; until [ -e 0 ] && [ -e 1 ]; do sleep 0.01; done
         echo $FORKPOOL_SLOT; done";
     fs::write(folder.path().join("worker"), worker).unwrap();
@@ -214,6 +214,6 @@ fn a_workers_stdin_is_never_ours() {
             .into_iter()
             .chain(["--", "sed", "-u", "s/.*/x/"]),
     );
-    // What stands on our own stdin is read by nobody.
+    // Nobody reads what stands on forkpool's stdin: the input is a file, and workers have a stdin of their own.
     assert_eq!(ended.stdin("not for the worker\n").end().check_status(0).text(), "x\n".repeat(12));
 }

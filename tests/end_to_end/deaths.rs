@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::support::{Ended, HANG, chaos, chaotic, forkpool, kill, lines, shell, wait_for};
 
-/// The error of the only job.
+/// Runs this job alone, and returns the error of its record.
 #[track_caller]
 fn died(job: Value) -> Value {
     let ended = chaotic("-j 1 -- --ready").stdin(job.to_string()).end().check_status(1);
@@ -77,7 +77,8 @@ fn an_answer_counts_however_its_worker_ends_after_it() {
     ];
     for depth in [1, 4] {
         let jobs: Vec<Value> = deaths.iter().cycle().take(40).cloned().collect();
-        // What a worker has read ahead of its answers is its next job for all that anybody can see.
+        // The worker reads no job ahead: to anybody who looks from outside, a job that it has read when it dies may be
+        // the one that killed it.
         let words = format!("-j 2 --meta --depth {depth} -- --ready --read-one");
         let ended = chaotic(&words).stdin(lines(&jobs)).end().check_status(0);
         check_attempts(&ended, &[1; 40]);
@@ -174,7 +175,7 @@ fn a_job_that_was_never_read_is_not_charged_although_its_pipe_broke() {
 fn a_death_between_jobs_costs_no_job() {
     let folder = tempfile::tempdir().unwrap();
     let dead = folder.path().join("dead");
-    // The worker is gone, and known to be, before the second job is written.
+    // The worker is gone, and forkpool has seen that, before the second job is written.
     let script = format!(
         "(echo '{}'; while ! [ -e {dead} ]; do sleep 0.01; done; echo 7) | forkpool -j 1 --meta -- {}",
         json!({"do": ["answer", "touch", "exit"], "touch": dead, "n": 1}),

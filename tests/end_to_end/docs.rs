@@ -13,7 +13,7 @@ fn read(path: &str) -> String {
     fs::read_to_string(project(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// A flag's own words.
+/// A flag, with what a document says of it.
 struct Flag {
     name: String,
     text: String,
@@ -103,7 +103,7 @@ fn defaults_are_the_same_in_the_manual() {
 
 #[test]
 fn the_documents_speak_of_no_flag_that_is_not_there() {
-    // Of other programs.
+    // Flags of other programs, which the documents name.
     let foreign = [
         "--unbuffered",
         "--line-buffered",
@@ -220,7 +220,7 @@ fn statuses(ndjson: &str) -> Vec<(u64, String)> {
     ndjson.lines().map(record).collect()
 }
 
-/// That a program with a pool library does the job that forkpool does, so that the README compares like with like.
+/// Checks that a program with a pool library does the same as forkpool, so that the README compares like with like.
 #[track_caller]
 fn does_the_same(program: &str, folder: &Path) {
     let theirs = shell(program, folder).end().check_status(1);

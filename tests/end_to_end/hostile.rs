@@ -52,7 +52,7 @@ fn a_second_answer_is_nobodys() {
     let jobs: Vec<Value> = (0..20).map(|_| json!({"do": ["answer", "answer"]})).collect();
     let ended = chaotic("-j 2 --meta -- --ready").stdin(lines(&jobs)).end();
     for record in ended.records() {
-        // It hits the job that was given meanwhile, or nobody; it is never taken for an answer.
+        // The surplus answer hits the job that was given meanwhile, or none; it is never taken for an answer.
         let charged =
             record["status"] == "bad_reply" && record["error"]["message"].to_string().contains("not in its hands");
         assert!(record["status"] == "ok" || charged, "{record}");
@@ -84,8 +84,8 @@ fn a_surplus_line_of_a_filter_never_lands_on_the_next_job() {
     );
     let ended = shell(&script, folder.path()).end().check_status(0);
     let data: Vec<Value> = ended.records().iter().map(|record| record["data"].clone()).collect();
-    // The file is there before the second job, and so is the surplus line: the worker is replaced, and the
-    // new one does the same to the third job, where it may come too late to be seen.
+    // The file is there before the second job, and so is the surplus line: the worker is replaced. The new worker
+    // writes a surplus line as well, which may come too late to be seen before the third job.
     assert_eq!(data[..2], ["1", "2"], "{}", ended.text());
 }
 
@@ -141,7 +141,7 @@ fn a_reply_above_the_limit_is_a_bad_reply_and_the_next_job_runs() {
 fn a_line_that_never_ends_is_cut_off_by_the_limit() {
     let args = ["-j", "1", "--max-reply-bytes", "1MiB", "--", "sh", "-c", "read job; exec tr '\\n' y < /dev/zero"];
     let ended = forkpool(args).stdin("7\n").end();
-    // It never was ready, so a few starts like this also are the end of the run.
+    // The worker never was ready, so a few starts like this one would end the run.
     assert_eq!(ended.check_status(1).statuses(), ["bad_reply"]);
 }
 

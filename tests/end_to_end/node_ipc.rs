@@ -1,11 +1,11 @@
-//! `--protocol node-ipc`: workers written for `child_process.fork()`, under node. That of the samples, with the
-//! real npm package serialize-error, is run by `samples`.
+//! `--protocol node-ipc`: workers written for `child_process.fork()`, under node. The worker of the samples, with the
+//! real npm package serialize-error, is run by the tests in `samples`.
 
 use std::path::Path;
 
 use crate::support::{Ended, Run, forkpool, has, installed, project, shell};
 
-/// A run of this worker's code, one worker, or `None` where node is not installed.
+/// Runs the jobs through one worker with this code; `None` where node is not installed.
 fn run(flags: &[&str], code: &str, jobs: &str) -> Option<Ended> {
     Some(node(flags, &["-e", code])?.stdin(jobs).end())
 }

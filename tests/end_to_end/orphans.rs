@@ -20,7 +20,7 @@ fn kill_9_of_forkpool_leaves_no_worker() {
         std::io::Write::write_all(&mut stdin, lines(&[job]).as_bytes()).unwrap();
         wait_until_there(&there);
         kill(running.id(), libc::SIGKILL);
-        // That no process is left is checked at every end of a run.
+        // `end` checks that no process of the run is left.
         running.end().check_status(137);
     }
 }
@@ -57,7 +57,7 @@ fn a_daemon_that_left_the_group_holds_up_neither_a_job_nor_the_end() {
             _ => "died",
         };
         assert_eq!(ended.statuses(), [expected, "ok"], "{step}: {}", ended.stderr);
-        // It is out of reach, and alive: it has not been waited for.
+        // The daemon is out of forkpool's reach, and alive: nobody has waited for it.
         let daemon = fs::read_to_string(pid).unwrap();
         assert!(running.processes().contains(&daemon.parse().unwrap()));
     });

@@ -223,7 +223,7 @@ fn whatever_is_refused_leaves_every_file_as_it_was() {
         ("-i a -j 1000", "-j 1000 needs "),
     ] {
         let script = format!("ulimit -n 1024; forkpool {outputs} {flags}");
-        // A redirection comes last.
+        // A redirection of the shell must stand behind the worker.
         let script = match script.split_once(" < ") {
             Some((before, file)) => format!("{before} WORKER < {file}"),
             None => format!("{script} WORKER"),
@@ -274,7 +274,7 @@ fn a_journal_that_is_refused_for_another_file_is_not_made() {
     let place = Place::new();
     let ended = place.refused("forkpool -i a --journal new --rejects no/such/file WORKER");
     assert!(ended.stderr.contains("no/such/file"), "{}", ended.stderr);
-    // Nor is a damaged one mended, or an empty one made private.
+    // Nor is a damaged journal mended, or an empty one made private.
     place.write("empty", "");
     fs::set_permissions(place.path("empty"), fs::Permissions::from_mode(0o666)).unwrap();
     place.write("bad.csv", "k,k\n");
@@ -315,7 +315,7 @@ fn a_descriptor_of_the_shell_is_written_where_it_stands() {
 fn an_input_may_be_a_descriptor_of_the_shell() {
     for name in ["/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"] {
         let place = Place::new();
-        // What stands before has been read by somebody else.
+        // The first line has been read by the shell, so forkpool goes on behind it.
         let ended = place.run(&format!("{{ read first; forkpool -i {name} WORKER; }} < a")).check_status(0);
         assert_eq!(ended.text(), "2\n", "{name}");
     }
@@ -425,7 +425,7 @@ fn a_table_that_surely_needs_a_temporary_directory_is_refused_without_one() {
     let ended = place.refused("export TMPDIR=/no/such/folder; forkpool -i large --from lines -o old --to csv WORKER");
     assert!(ended.stderr.contains("/no/such/folder: No such file or directory"), "{}", ended.stderr);
     assert!(ended.stderr.contains("--columns") && ended.stderr.contains("TMPDIR"), "{}", ended.stderr);
-    // With columns, or as lines in the order they end, nothing waits.
+    // With columns, or with records in the order in which the jobs end, nothing waits.
     let run = "export TMPDIR=/no/such/folder; forkpool -j 1 --depth 100 -i large --from lines -o old --to";
     place.run(&format!("{run} csv --columns input WORKER")).check_status(0);
     place.run(&format!("{run} ndjson --unordered WORKER")).check_status(0);
@@ -445,7 +445,7 @@ fn a_table_that_fits_into_memory_needs_no_temporary_directory() {
 #[test]
 fn rows_that_find_no_temporary_directory_are_written_all_the_same() {
     let place = Place::new();
-    // Small jobs, large results: that they do not fit is not known before.
+    // Small jobs with large results: before the run nobody can know that they do not fit.
     let jobs = "{\"do\":\"huge\",\"n\":1}\n".repeat(50);
     place.write("huge", jobs);
     let script = format!(

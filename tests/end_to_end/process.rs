@@ -26,7 +26,7 @@ fn start(script: &str, folder: &Path) -> Running {
     running
 }
 
-/// A field of /proc/ID/status, as it stands there.
+/// A field of /proc/ID/status, in the words of the kernel.
 fn status(id: i32, field: &str) -> Option<String> {
     let status = fs::read_to_string(format!("/proc/{id}/status")).ok()?;
     Some(status.lines().find_map(|line| line.strip_prefix(field))?.trim_start_matches(':').trim().to_owned())
@@ -98,12 +98,12 @@ fn deaths_are_seen_although_sigchld_was_ignored_before() {
 
 #[test]
 fn ctrl_z_does_nothing_where_nobody_could_continue_the_run() {
-    // A session of its own, whose leader is forkpool: its group is an orphaned one.
+    // forkpool leads a session of its own here, so that its process group is an orphaned one.
     let folder = tempfile::tempdir().unwrap();
     let mut running = start("exec setsid forkpool -j 1 -i jobs --grace 60s -- WORKER --ready", folder.path());
     kill(running.id(), SIGTSTP);
     wait_until_taken(running.id());
-    // The same thread takes both signals: if it had stopped at the first, it would not take the second.
+    // The same thread of forkpool takes both signals: if it had stopped at the first, it would not take the second.
     kill(running.id(), SIGTERM);
     running.wait_until_it_says("SIGTERM");
     fs::write(folder.path().join("go"), "").unwrap();
@@ -208,7 +208,7 @@ fn kill_9_of_forkpool_ends_the_worker_behind_a_wrapper() {
     let running = forkpool(words).stdin(lines(&[job])).start();
     wait_until_there(&folder.path().join("there"));
     kill(running.id(), SIGKILL);
-    // That no process is left is checked at every end of a run.
+    // `end` checks that no process of the run is left.
     running.end().check_status(137);
 }
 

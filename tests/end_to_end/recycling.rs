@@ -96,7 +96,7 @@ fn workers_that_never_start_end_the_run_with_their_own_words() {
         assert!((5 + workers..=5 + 2 * workers).contains(&starts), "{starts} starts");
         let statuses: HashSet<String> = ended.statuses().into_iter().collect();
         assert!(statuses.iter().all(|status| status == "not_run" || status == "died"), "{statuses:?}");
-        // Nobody has read a job, so nobody is charged.
+        // No worker has read a job, so no job is charged.
         assert_eq!(ended.statuses().iter().filter(|status| *status == "died").count(), 0, "{}", ended.text());
     });
 }

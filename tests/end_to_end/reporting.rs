@@ -75,7 +75,7 @@ fn a_stderr_that_nobody_reads_any_more_is_no_reason_to_wait() {
 #[test]
 fn a_second_signal_ends_a_run_whose_stderr_is_stuck() {
     let mut running = all_bad("").start();
-    // Kept open, and never read.
+    // stderr is kept open, and never read.
     let stderr = running.child().stderr.take().expect("it is piped");
     let is_stuck = || {
         let before = rustix::io::ioctl_fionread(&stderr).unwrap();
@@ -98,7 +98,7 @@ fn a_second_signal_ends_a_run_whose_stderr_is_stuck() {
 
 #[test]
 fn what_is_dropped_of_a_log_is_counted_in_lines() {
-    /// More than there is room for, by far.
+    /// Far more lines than there is room for.
     const FLOODS: usize = 64;
     const LINES_OF_A_FLOOD: usize = 10_000;
     let jobs = lines(&[json!({"do": "flood", "n": FLOODS})]);
@@ -140,7 +140,7 @@ fn the_bar_is_drawn_while_workers_log_all_the_time() {
     if !installed("script") {
         return;
     }
-    // 50 lines a second, for longer than a second.
+    // The worker logs 50 lines a second, for longer than a second.
     let log = "for n in $(seq 60); do echo \"line $n\" >&2; sleep 0.02; done";
     let shown = on_a_terminal(100, "forkpool", log, 1);
     assert!(shown.matches("0/1").count() >= 5, "{shown:?}");
@@ -231,7 +231,7 @@ fn a_line_that_never_ends_is_told_and_takes_no_memory() {
     let words = "FAILED  a job: it writes a line that is longer than --max-reply-bytes (1000000 bytes): xxx";
     check_fails(&limit, "head -c 100000000 /dev/zero | tr '\\0' x; sleep 600", words);
     check_fails(&limit, "yes x | tr -d '\\n'", words);
-    // Whole, but longer than a reply may be.
+    // A line that is whole, but longer than a reply may be.
     check_fails(&limit, "head -c 1000001 /dev/zero | tr '\\0' x; echo; sleep 600", words);
 }
 

@@ -83,7 +83,7 @@ fn a_retry_waits_as_long_as_it_was_told() {
     let error = json!({"name": "E", "message": "m", "retry_after": 1.5});
     let cases = [
         ("-j 1 --retries 1 --retry-delay 0", json!({"do": "error", "error": error, "until": 2})),
-        // Half of 1 s and of 2 s at least.
+        // The two delays are 1 s and 2 s, and of each at least half is waited.
         ("-j 1 --retries 2 --retry-delay 1s -- --ready", json!({"do": "crash", "until": 3})),
     ];
     side_by_side(cases, |(words, job)| {

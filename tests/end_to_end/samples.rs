@@ -69,7 +69,7 @@ fn the_table_and_the_blocks_below_it_agree() {
     let blocks = console::blocks(&document);
     assert_eq!(rows.len(), blocks.len(), "one row a block");
     for ((what, command), block) in rows.iter().zip(&blocks) {
-        // A caption is the same words as a sentence.
+        // The caption of a block is what the table says, as a sentence.
         assert_eq!(what.to_lowercase() + ".", block.caption.to_lowercase(), "{DOCUMENT}:{}", block.line);
         let found = block.steps.iter().any(|step| step.command == *command);
         assert!(found, "{DOCUMENT}:{}: the table has another command: {command}", block.line);

@@ -36,7 +36,8 @@ fn a_signal_lets_what_is_in_flight_finish_and_then_ends_the_run_by_it() {
         let (running, stdin) = start("-j 1 --grace 60s", json!(["touch", "wait"]), folder.path());
         let own = running.id();
         kill(own, signal);
-        // Only now may the job go on; that the signal has been seen is not needed: it is pending or handled.
+        // The job may go on once the signal has been sent. Whether it has been seen is of no matter: it is pending or
+        // handled.
         fs::write(folder.path().join("go"), "").unwrap();
         let ended = running.end().check_status(status);
         drop(stdin);
@@ -107,7 +108,7 @@ fn nothing_is_retried_once_the_run_is_being_stopped() {
     let own = running.id();
     let worker = running.processes().into_iter().find(|&id| id != own).expect("a worker runs");
     kill(own, SIGINT);
-    // The worker fails by itself after the signal has been seen: it is asked by hand here.
+    // The worker ends after forkpool has seen the signal, without being asked by forkpool: the test does that.
     running.wait_until_it_says(AGAIN);
     kill(worker, SIGTERM);
     let ended = running.end().check_status(130);
@@ -149,7 +150,7 @@ fn a_time_limit_holds_while_a_stopped_run_waits_for_its_jobs() {
     let folder = tempfile::tempdir().unwrap();
     let there = folder.path().join("there");
     let job = json!({"do": ["touch", "hang"], "touch": there});
-    // It would have a minute to answer.
+    // Without its time limit the job would have a minute to be answered.
     let running = chaotic("-j 1 --timeout 1s --grace 60s -- --ready").stdin(lines(&[job])).start();
     wait_until_there(&there);
     kill(running.id(), SIGINT);
@@ -190,7 +191,7 @@ fn ctrl_z_stops_the_workers_too_and_costs_no_job_its_time() {
     let there = folder.path().join("there");
     let job = json!({"do": ["touch", "wait"], "touch": there, "wait": folder.path().join("go")});
     let mut run = chaotic("-j 1 --timeout 2s --meta -- --ready").stdin(lines(&[job, json!(2)]));
-    // A group of its own: in an orphaned one, SIGTSTP does nothing.
+    // The run has a process group of its own: in an orphaned one, SIGTSTP does nothing.
     run.command().process_group(0);
     let running = run.start();
     wait_until_there(&there);
@@ -198,7 +199,7 @@ fn ctrl_z_stops_the_workers_too_and_costs_no_job_its_time() {
     assert_eq!(all.len(), 2);
     kill(running.id(), SIGTSTP);
     wait_for(HANG, || (states(&all) == "TT").then_some(())).expect("all are stopped");
-    // Longer than the time limit.
+    // The run stands still for longer than the time limit.
     std::thread::sleep(Duration::from_millis(2500));
     fs::write(folder.path().join("go"), "").unwrap();
     kill(running.id(), SIGCONT);

@@ -43,7 +43,8 @@ fn a_worker_that_cannot_be_replaced_does_not_end_those_that_work() {
     writeln!(input, "1\n2").unwrap();
     let started = wait_for(HANG, || Some(()).filter(|()| run.processes().len() >= 3));
     started.expect("two workers are started");
-    // From now on it gets no descriptor: the first eight are its own. poll(2) must still be allowed so many.
+    // From now on forkpool gets no further descriptor: it has the first eight. The limit is not lower, since poll(2)
+    // takes no more descriptors than it allows.
     let id = rustix::process::Pid::from_raw(run.id());
     let none = rustix::process::Rlimit { current: Some(8), maximum: Some(8) };
     rustix::process::prlimit(id, rustix::process::Resource::Nofile, none).unwrap();
@@ -73,7 +74,7 @@ fn a_closed_stdin_or_stdout_is_refused_and_a_closed_stderr_is_not() {
 fn an_empty_environment_is_enough() {
     let folder = tempfile::tempdir().unwrap();
     let forkpool = env!("CARGO_BIN_EXE_forkpool");
-    // The mark by which the tests find what is left behind.
+    // The mark must stay in the environment: by it the tests find processes that are left behind.
     let run_with = |words: &str| {
         let mark = "FORKPOOL_TEST_RUN=\"$FORKPOOL_TEST_RUN\"";
         run(&format!("env -i {mark} {words}"), folder.path())
@@ -108,7 +109,7 @@ fn a_full_device_ends_the_run_with_4_and_its_reason() {
 #[test]
 fn a_file_size_limit_is_an_error_and_leaves_whole_records_but_the_last() {
     let folder = tempfile::tempdir().unwrap();
-    // In blocks of 512 or 1024 bytes, as the shell counts.
+    // The limit is in blocks of 512 or 1024 bytes, depending on the shell.
     let ended = run("ulimit -f 2; forkpool -j 2 -i jobs -o out -- WORKER", folder.path()).check_status(4);
     assert!(ended.stderr.contains("File too large"), "{}", ended.stderr);
     let out = fs::read(folder.path().join("out")).unwrap();

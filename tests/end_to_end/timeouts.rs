@@ -32,7 +32,7 @@ fn a_timeout_ends_the_whole_group() {
     let folder = tempfile::tempdir().unwrap();
     let pid = folder.path().join("pid");
     let jobs = serde_json::json!({"do": ["orphan", "stubborn", "hang"], "pid": pid}).to_string() + "\n7\n";
-    // That no process is left is checked at every end of a run.
+    // `end` checks that no process of the run is left.
     let ended = chaotic("-j 1 --timeout 2s --grace 100ms -- --ready").stdin(jobs).end();
     assert_eq!(ended.check_status(1).statuses(), ["timeout", "ok"]);
     assert!(pid.exists());
@@ -82,7 +82,7 @@ fn time_to_load_is_not_the_first_jobs_time() {
 
 #[test]
 fn the_first_jobs_clock_starts_at_ready() {
-    // Were the time to load still granted, this would be a hang.
+    // If the job were still granted the time to load, this would hang.
     let ended = chaotic("-j 1 --timeout 1s --start-timeout 1h -- --ready").stdin("{\"do\":\"hang\"}\n").end();
     assert_eq!(ended.check_status(1).statuses(), ["timeout"]);
 }

@@ -24,7 +24,7 @@
 //! `--close-stdin`, `--read-one` (takes no byte beyond the job it runs), `--buffered` (replies are held back until the end of the input), `--dump` (says on
 //! SIGUSR1 or SIGQUIT where it is).
 
-// Said at once or not at all: nobody is told of a failure, the worker just ends by it.
+// `eprint!` panics where stderr is closed. The worker just ends by that, and is not asked to do better.
 #![allow(clippy::print_stderr)]
 
 use std::fs::{self, File, OpenOptions};
@@ -54,7 +54,7 @@ fn first() -> u32 {
     1
 }
 
-/// The job, as far as it is a script.
+/// The fields of a job that say what to do; see above.
 #[derive(Deserialize, Default)]
 #[serde(default)]
 struct Script {
@@ -88,19 +88,19 @@ impl Default for Steps {
 struct Worker {
     input: io::BufReader<File>,
     output: io::BufWriter<io::Stdout>,
-    /// Replies are held back.
+    /// Replies are held back until the end of the input (`--buffered`).
     buffered: bool,
-    /// Replies that wait for the next job's.
+    /// Replies that wait for the answer to the next job (`defer`).
     deferred: Vec<String>,
-    /// SIGTERM has been caught; only once somebody has asked for it to be.
+    /// Whether SIGTERM has been caught; `None` as long as no job has asked for it to be caught.
     asked: Option<Arc<AtomicBool>>,
-    /// What it does, for a dump.
+    /// The step that the worker does, for a dump.
     doing: Arc<Mutex<String>>,
 }
 
-/// Nothing hangs for ever, even where forkpool leaves it behind.
+/// How long `hang` hangs: not for ever, in case that a test leaves the worker behind.
 const FOREVER: Duration = Duration::from_secs(600);
-/// Between looks at a file or a flag.
+/// The time between two looks at a file or a flag that is waited for.
 const LOOK: Duration = Duration::from_millis(2);
 
 fn main() -> io::Result<()> {
@@ -141,7 +141,7 @@ impl Worker {
                 "--read-one" => self.input = io::BufReader::with_capacity(1, own_stdin()?),
                 "--buffered" => self.buffered = true,
                 "--dump" => self.dump_on_request()?,
-                // The grandchild's own life.
+                // This process is a grandchild, started by `linger`, that only stays alive.
                 "--linger" => {
                     if value() == "daemon" {
                         rustix::process::setsid()?;
@@ -159,7 +159,7 @@ impl Worker {
     fn run(&mut self, message: &Message) -> io::Result<()> {
         let mut script: Script = serde_json::from_str(message.data.get()).unwrap_or_default();
         if let Some(file) = &script.count {
-            // One small write to a file opened for appending is whole.
+            // One small write to a file that is opened for appending is not mixed with that of another worker.
             OpenOptions::new()
                 .create(true)
                 .append(true)
@@ -182,7 +182,7 @@ impl Worker {
         Ok(())
     }
 
-    /// Returns whether the job has been answered, or is to have no answer now.
+    /// Does one step. Returns whether the job has been answered, or is to have no answer now.
     fn step(&mut self, step: &str, script: &Script, message: &Message) -> io::Result<bool> {
         let id = message.id;
         let text = || script.text.as_deref().unwrap_or("meow");
@@ -216,7 +216,7 @@ impl Worker {
             "alive" => {
                 let pid = fs::read_to_string(file(&script.pid))?;
                 let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-                // A zombie is dead.
+                // A zombie counts as dead.
                 let alive = stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']));
                 self.answer(id, &alive.to_string())?;
             }
@@ -284,7 +284,7 @@ impl Worker {
             }
             "allocate" => {
                 let mut memory = vec![0_u8; n(1) << 20];
-                // Every page is touched, so that it counts.
+                // Every page is touched, so that it counts as resident memory.
                 memory.iter_mut().step_by(4096).for_each(|byte| *byte = 1);
                 std::mem::forget(std::hint::black_box(memory));
             }
@@ -365,7 +365,7 @@ fn fail(status: u64) {
     std::process::exit(i32::try_from(status).expect("an exit status"));
 }
 
-/// Creates a file that is whole as soon as it is there.
+/// Creates a file that has its content as soon as it is there.
 fn create(file: &str, content: &str) -> io::Result<()> {
     let half = format!("{file}.{}", std::process::id());
     fs::write(&half, content)?;
@@ -381,12 +381,13 @@ fn crash(name: &str) {
         other => panic!("it does not crash by {other}"),
     };
     loop {
-        // Rust's own handler of SIGSEGV only takes itself away the first time.
+        // Rust's own handler of SIGSEGV takes itself away at the first signal and returns, so the signal is sent until
+        // the process is gone.
         rustix::process::kill_process(rustix::process::getpid(), signal).expect("a process may kill itself");
     }
 }
 
-/// Leaves a grandchild behind that holds stdin, stdout and stderr; goes on once it is there.
+/// Leaves a grandchild behind that holds stdin, stdout and stderr, and returns once it is there.
 fn linger(how: &str, pid: &str) -> io::Result<()> {
     let mut command = Command::new(std::env::current_exe()?);
     command.args(["--linger", how, pid]).stdin(Stdio::inherit());

@@ -81,7 +81,7 @@ fn a_hundred_sleeps_at_once_take_little_longer_than_one() {
             let file = written(&folder, language, code);
             let begun = Instant::now();
             run_with(file, &["--concurrency", "100"], &vec![json!(600); 100]).check_status(0);
-            // One after the other they take a minute.
+            // One after the other the jobs would take a minute.
             assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
         }
     }

@@ -15,11 +15,11 @@ fn what_a_handler_or_its_children_print_is_no_reply() {
 
 #[test]
 fn a_handlers_children_do_not_hold_the_channel() {
-    // PHP cannot set close-on-exec.
+    // PHP cannot set close-on-exec, so its children have the channel.
     for language in LANGUAGES.iter().filter(|language| language.ending != "php") {
         if installed(language.runtime) {
             let ended = acts(language, &[], &[json!({"do": "child_descriptors"})]).check_status(0);
-            // The child opens one itself to list them, which is 3.
+            // The child opens a descriptor itself to list them, which is 3.
             let descriptors = data(&ended)[0].clone();
             assert!(descriptors.as_array().unwrap().contains(&json!("3")), "{descriptors}");
             assert!(!descriptors.as_array().unwrap().contains(&json!("4")), "{}: {descriptors}", language.ending);
@@ -101,7 +101,7 @@ fn a_large_batch_keeps_its_order() {
 fn what_a_handler_leaves_running_keeps_no_worker() {
     for_each_language(|language| {
         let begun = Instant::now();
-        // A worker that does not end by itself would be given this long.
+        // A worker that does not end by itself would be given an hour.
         acts(language, &["--grace", "1h"], &[json!({"do": "linger"})]).check_status(0);
         assert!(begun.elapsed() < HANG, "{}", language.ending);
     });

@@ -117,7 +117,7 @@ fn for_each_language(test: impl Fn(&Language)) {
     }
 }
 
-/// One worker around acts.* beside this file, which does what the jobs say.
+/// Runs the jobs through one worker around acts.* beside this file, which does what each job says.
 fn acts(language: &Language, options: &[&str], jobs: &[Value]) -> Ended {
     let file = project("tests/end_to_end/handlers").join(format!("acts.{}", language.ending));
     run_with(&file, options, jobs)

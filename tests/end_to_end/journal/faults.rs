@@ -10,7 +10,7 @@ fn a_full_disk_stops_the_run_and_leaves_a_journal_that_resumes() {
     let place = Place::new();
     place.write("in", numbered(400));
     let flags = "-j 2 --from lines --protocol lines --to ndjson";
-    // Limits count 512-byte blocks, and only files of the size of the journal reach them.
+    // The limit is in blocks of 512 bytes, and of all files that the run writes only the journal becomes so large.
     let script = format!("ulimit -f 20; exec forkpool --journal journal {flags} -- sed -u '' < in > out");
     let ended = shell(&script, place.folder.path()).end().check_status(4);
     assert!(ended.stderr.contains("cannot write to the journal journal: File too large"), "{}", ended.stderr);
@@ -63,7 +63,7 @@ fn a_reader_that_leaves_and_a_signal_lose_nothing() {
 fn a_loop_in_the_shell_goes_on_for_as_long_as_runs_are_killed() {
     let place = Place::new();
     place.write("in", numbered(30));
-    // Kills the run that it works for, once at each of these lines.
+    // A worker that kills the run that it works for, once at each of these lines.
     place.write(
         "worker.sh",
         r#"while IFS= read -r line; do
@@ -100,7 +100,7 @@ fn kill_in_the_middle(place: &Place, run: Run, growth: u64) -> Ended {
     let before = length();
     let mut running = run.start();
     let id = running.id();
-    // Asked again and again without a pause: any moment may be the one.
+    // The journal is looked at without a pause, so that the kill comes in the middle of whatever the run does next.
     while length() < before + growth && running.child().try_wait().unwrap().is_none() {}
     kill(id, libc::SIGKILL);
     running.end_leaving_processes()
@@ -123,7 +123,7 @@ fn killed_hundreds_of_times_a_run_ends_with_the_output_of_an_undisturbed_one() {
         place.write("in", &jobs);
         let kills_before = kills;
         loop {
-            // Now and then at once, while the journal is being read or mended.
+            // Now and then the kill comes at once, while the journal is being read or mended.
             let growth = if dice.below(4) == 0 { 0 } else { dice.below(2000) };
             let ended = kill_in_the_middle(&place, place.echo(&flags), growth);
             match ended.status {
@@ -156,11 +156,12 @@ fn killed_between_damages_a_run_still_ends_with_the_same_output() {
         let ended = kill_in_the_middle(&place, place.echo(&flags), growth);
         match ended.status {
             0 | 137 => {}
-            // No sound line is left, nor the beginning of the first one: it cannot be told from another file.
+            // No sound line of the journal is left, nor the beginning of the first one: it cannot be told from another
+            // file.
             2 => fs::remove_file(place.path("journal")).unwrap(),
             _ => panic!("{}", ended.stderr),
         }
-        // It may not have been made yet.
+        // The journal may not have been made yet.
         let mut journal = fs::read(place.path("journal")).unwrap_or_default();
         if journal.is_empty() {
             continue;

@@ -31,7 +31,7 @@ fn an_outcome_is_in_the_journal_before_its_record_is_written() {
     let mut running = place.run("--protocol lines -i fifo", &["sed", "-u", ""]).start();
     let mut input = place.open_fifo();
     let mut stdout = BufReader::new(running.child().stdout.take().unwrap());
-    // More than the pipe holds, so that the rest of a record waits for its reader.
+    // A record of this job is more than a pipe holds, so that its rest waits for a reader.
     let job = "x".repeat(500_000);
     for number in 1..=3 {
         writeln!(input, "\"{job}\"").unwrap();
@@ -99,7 +99,7 @@ fn a_job_is_known_by_its_content_and_not_by_its_line() {
     check("new\na\nb\nc\nd\n", &["new"]);
     check("d\nc\nb\na\n", &[]);
     check("b\nd\n", &[]);
-    // Honest duplicates stay separate.
+    // Equal jobs that the input has on purpose stay separate.
     check("b\nb\nd\nb\n", &["b", "b"]);
     check("b\nx\nd\nb\na\nb\nb\n", &["b", "x"]);
     check("", &[]);

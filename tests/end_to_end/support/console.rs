@@ -13,11 +13,11 @@ use super::{has, project, shell};
 /// A block, with what the document says about it.
 #[derive(Debug)]
 pub struct Block {
-    /// Where it begins in the document.
+    /// The line of the document where the block begins.
     pub line: usize,
-    /// The text of the last `## ` line above it.
+    /// The text of the last `## ` line above the block.
     pub section: String,
-    /// The last line of text above it.
+    /// The last line of text above the block.
     pub caption: String,
     pub steps: Vec<Step>,
 }
@@ -92,7 +92,7 @@ fn run(document: &str, block: &Block) -> Result<(), String> {
     let ended = shell(&script(&commands), folder.path()).end();
     let text = ended.text();
     let mut shown: Vec<&str> = text.split(END_OF_STEP).collect();
-    // What stands after the last mark is nothing.
+    // Nothing is shown after the last mark, so what is split off behind it goes.
     shown.pop();
     if shown.len() != block.steps.len() {
         return Err(format!("{document}:{}: it ended early\n{text}\n{}", block.line, ended.stderr));
@@ -156,12 +156,13 @@ fn missing(commands: &[&str]) -> Option<String> {
     Some(format!("{missing} is not installed"))
 }
 
-/// Nothing may be skipped because a program is missing: CI has them all.
+/// Whether no test may be skipped because a program is missing: CI has them all.
 pub fn all_must_run() -> bool {
     std::env::var_os("FORKPOOL_TEST_ALL").is_some_and(|value| value == "1")
 }
 
-/// Why nothing can be installed with npm, if so. A registry that cannot be reached is nobody's fault.
+/// Why nothing can be installed with npm; `None` if something can. That a registry cannot be reached is nobody's fault,
+/// and fails no test.
 pub fn why_npm_cannot_install() -> Option<String> {
     if !has("npm") {
         assert!(!all_must_run(), "npm is not installed");
@@ -173,9 +174,9 @@ pub fn why_npm_cannot_install() -> Option<String> {
     (!reached).then(|| "npm reaches no registry".to_owned())
 }
 
-/// Says it on the real stderr, which the test harness does not capture.
+/// Says on the real stderr, which the test harness does not capture, that something was skipped.
 pub fn skip(what: &str) {
-    // Nobody reads it if stderr is closed.
+    // If stderr is closed, there is nobody to be told.
     drop(writeln!(std::io::stderr(), "skipped: {what}"));
 }
 
@@ -192,7 +193,7 @@ fn copy(from: &Path, to: &Path) {
         let entry = entry.expect("a folder can be read");
         let name = entry.file_name();
         match entry.file_type().expect("a file has a type").is_dir() {
-            // What somebody has installed or compiled there is not part of it.
+            // What somebody has installed or compiled in the samples is not part of them.
             true if name == "node_modules" || name == "__pycache__" => {}
             true => copy(&entry.path(), &to.join(name)),
             false => drop(fs::copy(entry.path(), to.join(name)).expect("a sample can be copied")),

@@ -34,7 +34,7 @@ pub struct Run {
 /// How a run ended.
 #[derive(Debug)]
 pub struct Ended {
-    /// As a shell shows it: 128 and the signal's number for a death by signal.
+    /// The exit status as a shell shows it: for a death by a signal, 128 and the signal's number.
     pub status: i32,
     pub stdout: Vec<u8>,
     pub stderr: String,
@@ -70,7 +70,7 @@ impl Run {
         let path = std::env::var_os("PATH").unwrap_or_default();
         let path = std::env::join_paths([folder.to_owned()].into_iter().chain(std::env::split_paths(&path)));
         command.env("PATH", path.expect("the PATH was one before")).env(MARK, &mark);
-        // These change what is shown, or how interpreters buffer.
+        // These variables would change what is shown, or how interpreters buffer.
         for name in ["CI", "NO_COLOR", "PYTHONUNBUFFERED", "NODE_OPTIONS", "FORKPOOL_SLOT"] {
             command.env_remove(name);
         }
@@ -94,26 +94,26 @@ impl Run {
         self
     }
 
-    /// For what the other methods do not cover.
+    /// The command, for what the other methods do not cover.
     pub fn command(&mut self) -> &mut Command {
         &mut self.command
     }
 
-    /// Starts it; `Running::end` must follow.
+    /// Starts the run; `Running::end` must follow.
     pub fn start(mut self) -> Running {
         let mut child = self.command.spawn().expect("the program starts");
-        // Without input it stays open until `end`, for tests that write it themselves.
+        // Where no input was given, stdin stays open until `end`, for tests that write the input themselves.
         if !self.input.is_empty()
             && let Some(mut stdin) = child.stdin.take()
         {
             let input = std::mem::take(&mut self.input);
-            // The run may end before it has read all of its input.
+            // An error only means that the run has ended before it has read all of its input.
             thread::spawn(move || drop(stdin.write_all(&input)));
         }
         Running { child: Some(child), mark: self.mark, said: Vec::new() }
     }
 
-    /// Runs it to its end. Panics if it hangs, or leaves a process behind.
+    /// Runs forkpool to its end. Panics if it hangs, or leaves a process behind.
     pub fn end(self) -> Ended {
         self.start().end()
     }
@@ -123,7 +123,7 @@ impl Run {
 pub struct Running {
     child: Option<Child>,
     mark: String,
-    /// What has been read of its stderr so far.
+    /// What has been read of the run's stderr so far.
     said: Vec<u8>,
 }
 
@@ -147,7 +147,7 @@ impl Running {
         wait_for(HANG, || marked(&self.mark).into_iter().find(is_named)).expect("there is a watcher")
     }
 
-    /// Waits until these words are on its stderr.
+    /// Waits until these words are on the run's stderr.
     #[track_caller]
     pub fn wait_until_it_says(&mut self, words: &str) {
         let mut stderr = self.child().stderr.take().expect("it is piped");
@@ -179,7 +179,7 @@ impl Running {
         thread::spawn(move || drop(sender.send(child.wait_with_output())));
         let Ok(output) = receiver.recv_timeout(HANG) else {
             let left = describe(&marked(&self.mark));
-            // All of them, or one that holds the pipes would be waited for.
+            // All processes of the run are killed: one that held the pipes would else be waited for.
             marked(&self.mark).into_iter().chain([id]).for_each(|id| kill(id, libc::SIGKILL));
             let output = receiver.recv().expect("the thread sends").expect("a process can be waited for");
             panic!("it hangs: {left:?}\n{}", String::from_utf8_lossy(&output.stderr));
