@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::delivery::Delivery;
-use super::dispatch::{Dispatch, Failure, Turn, Verdict};
+use super::dispatch::{Consequence, Dispatch, Failure, Turn};
 use super::session::{Action, Report, Session};
 use super::settings::PoolSettings;
 use crate::words::cancel::Level;
@@ -277,8 +277,8 @@ impl<B: Body, E: Ear> Seat<B, E> {
 
     fn failed_start(&mut self, failure: Failure, words: &str, now: Instant) {
         match self.dispatch.failed_start(failure) {
-            Verdict::Pause(pause) => self.session.pause(now + pause),
-            Verdict::GiveUp(failures) => {
+            Consequence::Pause(pause) => self.session.pause(now + pause),
+            Consequence::GiveUp(failures) => {
                 let message = format!("workers keep failing to start ({failures} in a row): {words}");
                 let error = Error::pool(message);
                 let error = if failure == Failure::Starved { error.hint(HIGHER_LIMIT) } else { error };

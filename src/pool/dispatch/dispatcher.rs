@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 use super::super::delivery::Delivery;
 use super::super::policies::{restart_pause, start_budget};
 use super::ledger::{Ledger, Limits};
-use super::seats::{Need, Seat, Seats};
-use super::standing::{Recycling, Standing, Worker};
+use super::slots::{Need, SlotState, Slots};
+use super::standing::{Recycling, Standing, WorkerState};
 #[cfg(test)]
 use super::waiting::Fits;
 use super::waiting::Waiting;
@@ -72,7 +72,7 @@ pub enum Failure {
 
 /// What follows from a failed start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
+pub enum Consequence {
     /// The next start must wait so long.
     Pause(Duration),
     /// So many starts in a row have failed: the pool gives up.
@@ -83,11 +83,11 @@ pub enum Verdict {
 pub struct Dispatcher {
     waiting: Waiting,
     ledger: Ledger,
-    seats: Seats,
+    slots: Slots,
     orders: Orders,
     /// How often the orders have changed, so that a slot sees at a glance whether it knows them.
     edition: u32,
-    source: Source,
+    source: SourceState,
     /// The slot that is replacing its worker in turn.
     recycling: Option<u32>,
     /// The sleeper that wakes by itself when the next delayed job is due, and when that is.
@@ -103,7 +103,7 @@ pub struct Dispatcher {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Source {
+enum SourceState {
     Reading,
     /// The source sleeps until there is room for a job of this size.
     Waiting(usize),
@@ -129,10 +129,10 @@ impl Dispatcher {
         Dispatcher {
             waiting: Waiting::default(),
             ledger: Ledger::new(limits),
-            seats: Seats::new(limits.workers),
+            slots: Slots::new(limits.workers),
             orders,
             edition: 0,
-            source: Source::Reading,
+            source: SourceState::Reading,
             recycling: None,
             keeper: None,
             starts: Starts { has_worked, ..Starts::default() },
@@ -166,7 +166,7 @@ impl Dispatcher {
         for size in sizes {
             if !self.ledger.admit(size) {
                 if admitted == 0 {
-                    self.source = Source::Waiting(size);
+                    self.source = SourceState::Waiting(size);
                 }
                 break;
             }
@@ -186,14 +186,14 @@ impl Dispatcher {
     }
 
     pub fn source_ended(&mut self) {
-        self.source = Source::Ended;
+        self.source = SourceState::Ended;
     }
 
     // ---- For the slots ----
 
     /// What `slot` is to do. If that is to sleep, the slot counts as asleep from now on.
     pub fn ask(&mut self, slot: u32, standing: Standing, now: Instant) -> Turn {
-        self.leave(slot, Seat::Away);
+        self.leave(slot, SlotState::Away);
         self.waiting.mature(now);
         let turn = self.turn(slot, standing, now);
         self.call(now);
@@ -201,10 +201,10 @@ impl Dispatcher {
     }
 
     fn turn(&mut self, slot: u32, standing: Standing, now: Instant) -> Turn {
-        if let Worker::Absent { start_at, is_first } = standing.worker {
+        if let WorkerState::Absent { start_at, is_first } = standing.worker {
             return match (self.needs_another_worker() || is_first, start_at <= now) {
                 (true, true) => {
-                    self.seats.set(slot, Seat::Starting);
+                    self.slots.set(slot, SlotState::Starting);
                     Turn::Start
                 }
                 (true, false) => Turn::Sleep(Some(start_at)),
@@ -219,18 +219,18 @@ impl Dispatcher {
             return Turn::Sleep(None);
         }
         let need = Need::of(standing);
-        let free = self.available(need).saturating_sub(self.seats.called_above(need));
+        let free = self.available(need).saturating_sub(self.slots.called_above(need));
         if free == 0 {
             return self.sleep(slot, need, now);
         }
-        let jobs = self.waiting.take(standing.room.min(free), need.fits(), self.seats.len());
+        let jobs = self.waiting.take(standing.room.min(free), need.fits(), self.slots.len());
         assert!(!jobs.is_empty(), "a slot that has a turn has something to do");
         Turn::Jobs(jobs)
     }
 
     /// Puts `slot` among the sleepers. One of them wakes when the next delayed job is due.
     fn sleep(&mut self, slot: u32, need: Need, now: Instant) -> Turn {
-        self.seats.set(slot, Seat::Asleep(need));
+        self.slots.set(slot, SlotState::Asleep(need));
         let due = self.waiting.next_due().filter(|&due| self.keeper.is_none_or(|(_, at)| at > due));
         if let Some(at) = due {
             self.keeper = Some((slot, at.max(now)));
@@ -258,18 +258,18 @@ impl Dispatcher {
     /// Calls sleepers until there is one for each job that waits, one for a turn that is free, and one that keeps
     /// the time of the next delayed job.
     fn call(&mut self, now: Instant) {
-        if self.seats.any_asleep() {
+        if self.slots.any_asleep() {
             self.waiting.mature(now);
             for need in Need::ALL.into_iter().rev() {
                 let jobs = self.available(need);
-                while self.seats.expected(need) < jobs
-                    && let Some(slot) = self.seats.find_asleep(need)
+                while self.slots.expected(need) < jobs
+                    && let Some(slot) = self.slots.find_asleep(need)
                 {
                     self.wake(slot);
                 }
             }
             if self.recycling.is_none()
-                && let Some(slot) = self.seats.find_asleep(Need::IdleInTurn)
+                && let Some(slot) = self.slots.find_asleep(Need::IdleInTurn)
             {
                 self.wake(slot);
             }
@@ -282,32 +282,32 @@ impl Dispatcher {
     fn keep_time(&mut self) {
         let Some(due) = self.waiting.next_due() else { return };
         // A slot that has been called will ask again, and learns the time then.
-        if self.keeper.is_some_and(|(_, at)| at <= due) || self.seats.called() > 0 {
+        if self.keeper.is_some_and(|(_, at)| at <= due) || self.slots.called() > 0 {
             return;
         }
-        if let Some(slot) = Need::ALL.into_iter().rev().find_map(|need| self.seats.find_asleep(need)) {
+        if let Some(slot) = Need::ALL.into_iter().rev().find_map(|need| self.slots.find_asleep(need)) {
             self.wake(slot);
         }
     }
 
     fn wake(&mut self, slot: u32) {
-        if let Seat::Asleep(need) = self.seats.get(slot) {
-            self.leave(slot, Seat::Called(need));
+        if let SlotState::Asleep(need) = self.slots.get(slot) {
+            self.leave(slot, SlotState::Called(need));
             self.wakes.slots.push(slot);
         }
     }
 
     /// `slot` is no sleeper any more, so somebody else must keep the time of the next delayed job.
-    fn leave(&mut self, slot: u32, seat: Seat) {
-        self.seats.set(slot, seat);
+    fn leave(&mut self, slot: u32, state: SlotState) {
+        self.slots.set(slot, state);
         self.keeper = self.keeper.filter(|&(keeper, _)| keeper != slot);
     }
 
     fn call_source(&mut self) {
-        if let Source::Waiting(size) = self.source
+        if let SourceState::Waiting(size) = self.source
             && self.ledger.is_low(size)
         {
-            self.source = Source::Reading;
+            self.source = SourceState::Reading;
             self.wakes.source = true;
         }
     }
@@ -316,8 +316,8 @@ impl Dispatcher {
     /// workers without a job, called slots and workers that are being started.
     fn needs_another_worker(&self) -> bool {
         let is_stopped = self.orders.finished || self.orders.level >= Level::Drain;
-        let is_wanted =
-            self.source != Source::Ended || self.waiting.len() > self.seats.expected(Need::Start) + self.seats.idle();
+        let is_wanted = self.source != SourceState::Ended
+            || self.waiting.len() > self.slots.expected(Need::Start) + self.slots.idle();
         !is_stopped && is_wanted
     }
 
@@ -384,7 +384,7 @@ impl Dispatcher {
     }
 
     /// A worker has ended, or could not be had, before it showed that it works.
-    pub fn failed_start(&mut self, failure: Failure) -> Verdict {
+    pub fn failed_start(&mut self, failure: Failure) -> Consequence {
         let is_excused = match failure {
             Failure::AtStart => false,
             // If some worker of this program has answered a job, the program works, and it was the job that killed this
@@ -398,13 +398,13 @@ impl Dispatcher {
         };
         if is_excused {
             let longest = restart_pause(u32::MAX);
-            return Verdict::Pause(if failure == Failure::Starved { longest } else { Duration::ZERO });
+            return Consequence::Pause(if failure == Failure::Starved { longest } else { Duration::ZERO });
         }
         self.starts.failed += 1;
-        if self.starts.failed >= start_budget(self.seats.len()) {
-            Verdict::GiveUp(self.starts.failed)
+        if self.starts.failed >= start_budget(self.slots.len()) {
+            Consequence::GiveUp(self.starts.failed)
         } else {
-            Verdict::Pause(restart_pause(self.starts.failed))
+            Consequence::Pause(restart_pause(self.starts.failed))
         }
     }
 
@@ -473,7 +473,7 @@ impl Dispatcher {
 
     /// Wakes everybody to look at their workers.
     pub fn rouse(&mut self) {
-        self.wakes.slots = (0..self.seats.len() as u32).collect();
+        self.wakes.slots = (0..self.slots.len() as u32).collect();
     }
 }
 
@@ -502,8 +502,8 @@ impl Dispatcher {
             standing.room > 0 && (self.available(need) > 0 || (is_due && !self.ledger.is_behind()))
         };
         match standing.worker {
-            Worker::Absent { start_at, .. } => {
-                let coming = self.seats.expected(Need::Start) + self.seats.idle();
+            WorkerState::Absent { start_at, .. } => {
+                let coming = self.slots.expected(Need::Start) + self.slots.idle();
                 start_at <= now && self.available(Need::Start) > coming && self.needs_another_worker()
             }
             _ if standing.in_flight == 0 && self.may_recycle(standing.recycling) => true,

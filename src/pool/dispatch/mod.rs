@@ -7,7 +7,7 @@
 
 mod dispatcher;
 mod ledger;
-mod seats;
+mod slots;
 mod standing;
 mod waiting;
 
@@ -20,9 +20,9 @@ use crossbeam_channel::Receiver;
 use super::delivery::Delivery;
 use crate::words::cancel::Level;
 use crate::words::job::Job;
-pub use dispatcher::{Failure, Orders, Turn, Verdict, Wakes};
+pub use dispatcher::{Consequence, Failure, Orders, Turn, Wakes};
 pub use ledger::Limits;
-pub use standing::{Recycling, Standing, Worker};
+pub use standing::{Recycling, Standing, WorkerState};
 
 use dispatcher::Dispatcher;
 
@@ -151,7 +151,7 @@ impl Dispatch {
     }
 
     /// A worker has ended, or could not be had, before it showed that it works.
-    pub fn failed_start(&self, failure: Failure) -> Verdict {
+    pub fn failed_start(&self, failure: Failure) -> Consequence {
         self.with(|state| state.failed_start(failure))
     }
 

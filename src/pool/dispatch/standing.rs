@@ -9,12 +9,12 @@ pub struct Standing {
     pub room: usize,
     /// How many jobs its worker has in its hands.
     pub in_flight: usize,
-    pub worker: Worker,
+    pub worker: WorkerState,
     pub recycling: Recycling,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Worker {
+pub enum WorkerState {
     /// The slot has no worker, and may start one from `start_at` on. The slot's first worker is started whether there
     /// is work or not, so that it has loaded when work comes.
     Absent {
@@ -39,7 +39,7 @@ pub enum Recycling {
 impl Standing {
     /// Whether the slot could do anything else than sleep until something happens to its worker.
     pub fn wants_a_turn(&self) -> bool {
-        let is_absent = matches!(self.worker, Worker::Absent { .. });
+        let is_absent = matches!(self.worker, WorkerState::Absent { .. });
         is_absent || self.room > 0 || self.recycling != Recycling::No
     }
 }

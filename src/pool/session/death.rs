@@ -3,7 +3,7 @@
 use super::ending::Why;
 use super::explain::shown;
 use super::hands::Open;
-use super::live::{Live, Process};
+use super::live::{Live, ProcessState};
 use crate::pool::exited::{How, signal_name};
 use crate::pool::settings::PoolSettings;
 use crate::protocol::Protocol;
@@ -26,8 +26,8 @@ pub struct Death {
 impl Death {
     pub fn of(slot: u32, live: &Live, settings: &PoolSettings, stop_reason: &str) -> Death {
         let exited = match live.process {
-            Process::Exited { exited, .. } => Some(exited),
-            Process::Running | Process::OutputEnded { .. } => None,
+            ProcessState::Exited { exited, .. } => Some(exited),
+            ProcessState::Running | ProcessState::OutputEnded { .. } => None,
         };
         let how = exited.map(|exited| exited.how);
         let out_of_memory = exited.is_some_and(|exited| exited.out_of_memory);

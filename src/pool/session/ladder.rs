@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::ending::{ABANDONED, DUMP, Ending, LAST_WORDS, PROBE, Step, Why};
 use super::explain;
 use super::hands::Fate;
-use super::live::{Intake, Process};
+use super::live::{Intake, ProcessState};
 use super::outbox::{Action, Report};
 use super::state::{Session, State};
 use crate::pool::exited::signal_name;
@@ -111,9 +111,9 @@ impl Session {
     pub(super) fn judge_at_last(&mut self, now: Instant) {
         let Some(live) = self.live_mut() else { return };
         match &mut live.process {
-            Process::Running => {}
-            Process::Exited { .. } => self.gone(now),
-            Process::OutputEnded { judge_at } => {
+            ProcessState::Running => {}
+            ProcessState::Exited { .. } => self.gone(now),
+            ProcessState::OutputEnded { judge_at } => {
                 *judge_at = None;
                 if live.ending.is_none() {
                     self.terminate(Why::ClosedOutput, now);

@@ -23,7 +23,7 @@ pub struct Live {
     pub intake: Intake,
     /// How the worker is being ended; `None` as long as nobody ends it.
     pub ending: Option<Ending>,
-    pub process: Process,
+    pub process: ProcessState,
 }
 
 /// How much the worker has shown.
@@ -46,7 +46,7 @@ pub enum Intake {
 
 /// What is known of the end of the process and of its output. When both are known, the worker is gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Process {
+pub enum ProcessState {
     Running,
     /// The output has ended. `judge_at` is when the worker is told to end for that; `None` if it has been.
     OutputEnded {
@@ -78,7 +78,7 @@ impl Live {
             wear,
             intake: Intake::Open,
             ending: None,
-            process: Process::Running,
+            process: ProcessState::Running,
         }
     }
 
@@ -108,7 +108,7 @@ impl Live {
 
     /// Whether nobody has begun to end the worker, and it has not begun to end by itself.
     pub fn is_unharmed(&self) -> bool {
-        self.ending.is_none() && self.process == Process::Running
+        self.ending.is_none() && self.process == ProcessState::Running
     }
 
     /// Queues a job. One that cannot be sent comes back with the reason.
@@ -203,15 +203,15 @@ impl Live {
     /// When the worker's end is judged, although only its exit or only the end of its output is known.
     pub fn judge_at(&self) -> Option<Instant> {
         match self.process {
-            Process::Running => None,
-            Process::OutputEnded { judge_at } => judge_at,
-            Process::Exited { judge_at, .. } => Some(judge_at),
+            ProcessState::Running => None,
+            ProcessState::OutputEnded { judge_at } => judge_at,
+            ProcessState::Exited { judge_at, .. } => Some(judge_at),
         }
     }
 
     /// Whether the time limits of the worker's jobs hold. They do not once the worker has been asked to end, or its end
     /// is about to be judged; they do while it may still answer what it has, because the run is being stopped.
     pub fn has_clocks(&self) -> bool {
-        self.ending.as_ref().is_none_or(Ending::is_answering) && self.process == Process::Running
+        self.ending.as_ref().is_none_or(Ending::is_answering) && self.process == ProcessState::Running
     }
 }

@@ -38,13 +38,13 @@ mod wear;
 use std::time::{Duration, Instant};
 
 use super::delivery::Delivery;
-use super::dispatch::{Recycling, Standing, Worker};
+use super::dispatch::{Recycling, Standing, WorkerState};
 use super::exited::Exited;
 use crate::words::advice::RetryAdvice;
 use crate::words::cancel::Level;
 use crate::words::outcome::{JobError, Outcome, Status};
 use blame::RETURNS;
-use live::{Intake, Live, Process};
+use live::{Intake, Live, ProcessState};
 use state::State;
 use wear::Wear;
 
@@ -60,13 +60,13 @@ impl Session {
         match &self.state {
             State::Over => None,
             State::Absent { start_at } => {
-                let worker = Worker::Absent { start_at: *start_at, is_first };
+                let worker = WorkerState::Absent { start_at: *start_at, is_first };
                 Some(Standing { room: 0, in_flight: 0, worker, recycling: Recycling::No })
             }
             State::Live(live) => Some(Standing {
                 room: if self.goes_on() { live.room(&self.settings, self.one_at_a_time, now) } else { 0 },
                 in_flight: live.hands.len(),
-                worker: if live.is_proven() { Worker::Proven } else { Worker::Unproven },
+                worker: if live.is_proven() { WorkerState::Proven } else { WorkerState::Unproven },
                 recycling: if self.may_retire(live) { live.wear.recycling(now) } else { Recycling::No },
             }),
         }
@@ -205,17 +205,17 @@ impl Session {
     pub fn output_ended(&mut self, now: Instant) {
         let Some(live) = self.live_mut() else { return };
         match live.process {
-            Process::Running => live.process = Process::OutputEnded { judge_at: Some(now + live::SETTLE) },
-            Process::OutputEnded { .. } => {}
-            Process::Exited { .. } => self.gone(now),
+            ProcessState::Running => live.process = ProcessState::OutputEnded { judge_at: Some(now + live::SETTLE) },
+            ProcessState::OutputEnded { .. } => {}
+            ProcessState::Exited { .. } => self.gone(now),
         }
     }
 
     /// The worker's process has ended.
     pub fn exited(&mut self, exited: Exited, now: Instant) {
         let Some(live) = self.live_mut() else { return };
-        let output_ended = matches!(live.process, Process::OutputEnded { .. });
-        live.process = Process::Exited { exited, judge_at: now + live::SETTLE };
+        let output_ended = matches!(live.process, ProcessState::OutputEnded { .. });
+        live.process = ProcessState::Exited { exited, judge_at: now + live::SETTLE };
         if output_ended {
             self.gone(now);
         }

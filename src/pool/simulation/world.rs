@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use crossbeam_channel::Sender;
 
-use super::super::dispatch::{Dispatch, Limits, Wakes, Worker as Standing};
+use super::super::dispatch::{Dispatch, Limits, Wakes, WorkerState};
 use super::super::exited::{Exited, How};
 use super::super::policies::{RecyclePolicy, RetryPolicy, start_budget};
 use super::super::seat::{Seat, account};
@@ -158,7 +158,8 @@ impl World {
             self.read(slot, most);
         }
         let seat = &mut self.slots[slot].seat;
-        let is_proven = seat.session.standing(false, now).is_some_and(|standing| standing.worker == Standing::Proven);
+        let is_proven =
+            seat.session.standing(false, now).is_some_and(|standing| standing.worker == WorkerState::Proven);
         let Some(worker) = &mut seat.body.worker else { return };
         if is_proven {
             self.bad_in_a_row = 0;

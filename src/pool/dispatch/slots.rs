@@ -1,10 +1,10 @@
 //! The slots as the dispatcher sees them: who sleeps, what each could do with a job, and who has been called.
 
-use super::standing::{Recycling, Standing, Worker};
+use super::standing::{Recycling, Standing, WorkerState};
 use super::waiting::Fits;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Seat {
+pub enum SlotState {
     /// The slot is at work, or sleeps with all the jobs it wants: nobody needs to wake it.
     Away,
     Asleep(Need),
@@ -37,9 +37,9 @@ impl Need {
 
     pub fn of(standing: Standing) -> Need {
         match (standing.in_flight, standing.worker, standing.recycling) {
-            (0, Worker::Proven, Recycling::No) => Need::Idle,
-            (0, Worker::Proven, _) => Need::IdleInTurn,
-            (_, Worker::Absent { .. }, _) => Need::Start,
+            (0, WorkerState::Proven, Recycling::No) => Need::Idle,
+            (0, WorkerState::Proven, _) => Need::IdleInTurn,
+            (_, WorkerState::Absent { .. }, _) => Need::Start,
             (0, ..) => Need::Begin,
             (_, _, Recycling::No) => Need::Queue,
             _ => Need::RunEmpty,
@@ -54,17 +54,17 @@ impl Need {
 
 /// All slots, and how many of each kind there are, so that finding nobody to wake costs nothing.
 #[derive(Debug)]
-pub struct Seats {
-    seats: Vec<Seat>,
+pub struct Slots {
+    slots: Vec<SlotState>,
     asleep: [usize; Need::ALL.len()],
     called: [usize; Need::ALL.len()],
     starting: usize,
 }
 
-impl Seats {
-    pub fn new(slots: usize) -> Seats {
-        Seats {
-            seats: vec![Seat::Away; slots],
+impl Slots {
+    pub fn new(slots: usize) -> Slots {
+        Slots {
+            slots: vec![SlotState::Away; slots],
             asleep: [0; Need::ALL.len()],
             called: [0; Need::ALL.len()],
             starting: 0,
@@ -72,25 +72,25 @@ impl Seats {
     }
 
     pub fn len(&self) -> usize {
-        self.seats.len()
+        self.slots.len()
     }
 
-    pub fn get(&self, slot: u32) -> Seat {
-        self.seats[slot as usize]
+    pub fn get(&self, slot: u32) -> SlotState {
+        self.slots[slot as usize]
     }
 
-    pub fn set(&mut self, slot: u32, seat: Seat) {
-        match std::mem::replace(&mut self.seats[slot as usize], seat) {
-            Seat::Away => {}
-            Seat::Asleep(need) => self.asleep[need as usize] -= 1,
-            Seat::Called(need) => self.called[need as usize] -= 1,
-            Seat::Starting => self.starting -= 1,
+    pub fn set(&mut self, slot: u32, state: SlotState) {
+        match std::mem::replace(&mut self.slots[slot as usize], state) {
+            SlotState::Away => {}
+            SlotState::Asleep(need) => self.asleep[need as usize] -= 1,
+            SlotState::Called(need) => self.called[need as usize] -= 1,
+            SlotState::Starting => self.starting -= 1,
         }
-        match seat {
-            Seat::Away => {}
-            Seat::Asleep(need) => self.asleep[need as usize] += 1,
-            Seat::Called(need) => self.called[need as usize] += 1,
-            Seat::Starting => self.starting += 1,
+        match state {
+            SlotState::Away => {}
+            SlotState::Asleep(need) => self.asleep[need as usize] += 1,
+            SlotState::Called(need) => self.called[need as usize] += 1,
+            SlotState::Starting => self.starting += 1,
         }
     }
 
@@ -103,7 +103,7 @@ impl Seats {
         if self.asleep[need as usize] == 0 {
             return None;
         }
-        (0..).zip(&self.seats).find_map(|(slot, seat)| (*seat == Seat::Asleep(need)).then_some(slot))
+        (0..).zip(&self.slots).find_map(|(slot, state)| (*state == SlotState::Asleep(need)).then_some(slot))
     }
 
     /// How many slots will come for a job without being called for it: those that have been called already and, if the
