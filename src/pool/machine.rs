@@ -8,7 +8,7 @@ use rustix::io::Errno;
 
 use super::memory_events::MemoryEvents;
 use super::process::Process;
-use super::seat::{Body, Wrote};
+use super::seat::{WorkerControl, Wrote};
 use super::settings::PoolSettings;
 
 pub struct Machine {
@@ -41,7 +41,7 @@ impl Machine {
     }
 }
 
-impl Body for Machine {
+impl WorkerControl for Machine {
     fn spawn(&mut self) -> io::Result<()> {
         assert!(self.process.is_none(), "the old worker has been buried");
         self.memory_events = MemoryEvents::now();

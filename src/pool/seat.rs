@@ -1,7 +1,7 @@
 //! One slot's dealings between its session, its worker's process, the dispatcher and the rest of the run: what is
 //! done in one round of its loop, and when the next round is due.
 //!
-//! The process (`Body`) and whoever hears of the work (`Ear`) are traits, so that the simulation of the pool runs these
+//! The process (`WorkerControl`) and whoever hears of the work (`Ear`) are traits, so that the simulation of the pool runs these
 //! very rounds. What only a real slot has, the wait in `poll` and the reading of pipes, is in `slot`.
 
 use std::io;
@@ -19,7 +19,7 @@ use crate::words::error::{Error, HIGHER_LIMIT, reason};
 use crate::words::outcome::Outcome;
 
 /// What a seat does to its worker's process.
-pub trait Body {
+pub trait WorkerControl {
     /// Starts a worker. The one before it has been buried.
     fn spawn(&mut self) -> io::Result<()>;
     fn write(&mut self, bytes: &[u8]) -> Wrote;
@@ -83,10 +83,10 @@ pub enum News {
     Fatal(Bytes),
 }
 
-pub struct Seat<B, E> {
+pub struct Seat<M, E> {
     pub number: u32,
     pub session: Session,
-    pub body: B,
+    pub machine: M,
     settings: Arc<PoolSettings>,
     dispatch: Arc<Dispatch>,
     ear: E,
@@ -115,21 +115,21 @@ const MEMORY_CHECK: Duration = Duration::from_millis(100);
 /// The pause before another start of a worker when the pool has given up: longer than it takes to stop the run.
 const UNTIL_STOPPED: Duration = Duration::from_millis(100);
 
-impl<B: Body, E: Ear> Seat<B, E> {
+impl<M: WorkerControl, E: Ear> Seat<M, E> {
     /// `seed` makes the jitter of this slot.
     pub fn new(
         number: u32,
         settings: Arc<PoolSettings>,
         dispatch: Arc<Dispatch>,
-        body: B,
+        machine: M,
         ear: E,
         seed: u64,
         now: Instant,
-    ) -> Seat<B, E> {
+    ) -> Seat<M, E> {
         Seat {
             number,
             session: Session::new(number, Arc::clone(&settings), now, seed),
-            body,
+            machine,
             settings,
             dispatch,
             ear,
@@ -205,7 +205,7 @@ impl<B: Body, E: Ear> Seat<B, E> {
         }
         if orders.paused != self.paused {
             self.paused = orders.paused;
-            self.body.signal(if orders.paused { libc::SIGSTOP } else { libc::SIGCONT });
+            self.machine.signal(if orders.paused { libc::SIGSTOP } else { libc::SIGCONT });
         }
     }
 
@@ -214,7 +214,7 @@ impl<B: Body, E: Ear> Seat<B, E> {
             return;
         }
         self.memory_due = now + MEMORY_CHECK;
-        if let Some(bytes) = self.body.memory() {
+        if let Some(bytes) = self.machine.memory() {
             self.session.memory(bytes);
         }
     }
@@ -236,14 +236,14 @@ impl<B: Body, E: Ear> Seat<B, E> {
 
     fn give(&mut self, deliveries: Vec<Delivery>, now: Instant) {
         for delivery in deliveries {
-            self.body.expect(delivery.job.data.len());
+            self.machine.expect(delivery.job.data.len());
             self.session.give(delivery, now);
         }
     }
 
     fn start(&mut self, now: Instant) {
         self.has_started = true;
-        match self.body.spawn() {
+        match self.machine.spawn() {
             Ok(()) => {
                 self.dispatch.started();
                 self.close_when_written = false;
@@ -293,12 +293,12 @@ impl<B: Body, E: Ear> Seat<B, E> {
         loop {
             let pending = self.session.pending_input();
             if pending.is_empty() {
-                if std::mem::take(&mut self.close_when_written) && self.body.close_input() {
+                if std::mem::take(&mut self.close_when_written) && self.machine.close_input() {
                     self.session.output_ended(now);
                 }
                 return;
             }
-            match self.body.write(pending) {
+            match self.machine.write(pending) {
                 Wrote::Bytes(bytes) => self.session.written(bytes),
                 Wrote::Full => return,
                 Wrote::Broken(unread) => self.session.input_broken(unread, now),
@@ -344,9 +344,9 @@ impl<B: Body, E: Ear> Seat<B, E> {
                 self.close_when_written = true;
                 self.dispatch.asked_to_end(self.number);
             }
-            Action::Signal(signal) => self.body.signal(signal),
+            Action::Signal(signal) => self.machine.signal(signal),
             Action::Bury => {
-                self.body.bury();
+                self.machine.bury();
                 self.dispatch.buried(self.number, now);
                 self.ear.news(News::Buried);
             }
@@ -362,7 +362,9 @@ impl<B: Body, E: Ear> Seat<B, E> {
             Report::Proven => return self.dispatch.proven(),
             Report::NotSerial if self.dispatch.not_serial() => News::NotSerial,
             Report::NotSerial => return,
-            Report::Silent(silent) if self.body.waits_for_input() && self.dispatch.take_hint() => News::Silent(silent),
+            Report::Silent(silent) if self.machine.waits_for_input() && self.dispatch.take_hint() => {
+                News::Silent(silent)
+            }
             Report::Silent(_) => return,
             Report::Lingers(until) => match self.dispatch.lingering() {
                 slots if slots.is_empty() => return,

@@ -75,7 +75,7 @@ impl Slot {
     /// Sleeps until something happens, or `deadline`.
     fn wait(&mut self, deadline: Option<Instant>, now: Instant) -> Seen {
         let napping = !self.seat.session.nap().is_zero();
-        let machine = &self.seat.body;
+        let machine = &self.seat.machine;
         let process = machine.process.as_ref();
         let asked_for = process.is_some_and(Process::must_ask).then(|| now + EXIT_CHECK);
         let deadline = [deadline, asked_for].into_iter().flatten().min();
@@ -124,11 +124,11 @@ impl Slot {
         // A broken input is told after the output has been read: a job that the worker has answered must not be given
         // back.
         if seen.input_broke {
-            let unread = self.seat.body.process.as_mut().and_then(Process::input_broke);
+            let unread = self.seat.machine.process.as_mut().and_then(Process::input_broke);
             self.seat.session.input_broken(unread.unwrap_or(0), now);
         }
         if seen.rung
-            && let Some(signal) = self.seat.body.process.as_ref().and_then(Process::stopped_by)
+            && let Some(signal) = self.seat.machine.process.as_ref().and_then(Process::stopped_by)
         {
             self.seat.session.suspended(signal, now);
         }
@@ -136,7 +136,7 @@ impl Slot {
 
     fn read_output(&mut self, now: Instant) {
         for _ in 0..READS {
-            let Some(process) = &mut self.seat.body.process else { return };
+            let Some(process) = &mut self.seat.machine.process else { return };
             let Some(buffer) = self.seat.session.output_buffer() else { return };
             if buffer.len() >= PIPE {
                 process.widen_output();
@@ -164,7 +164,7 @@ impl Slot {
 
     fn read_stderr(&mut self) {
         for _ in 0..READS {
-            let Some(process) = &mut self.seat.body.process else { return };
+            let Some(process) = &mut self.seat.machine.process else { return };
             let Some(stderr) = &process.stderr else { return };
             match rustix::io::read(stderr, &mut self.scratch[..]) {
                 Ok(bytes) if bytes > 0 => {
@@ -185,13 +185,13 @@ impl Slot {
     /// Looks whether the worker's process has ended. If so, its group is killed while its id is still ours, and what is
     /// left in its pipes is read before the session is told, so that a reply that is there counts.
     fn see_exit(&mut self, now: Instant) {
-        let Some(process) = &self.seat.body.process else { return };
+        let Some(process) = &self.seat.machine.process else { return };
         let Some(how) = process.poll_exit() else { return };
         process.signal(libc::SIGKILL);
         self.read_stderr();
         self.read_output(now);
-        let out_of_memory = self.seat.body.memory_events.killed_since();
-        let Some(process) = &mut self.seat.body.process else { return };
+        let out_of_memory = self.seat.machine.memory_events.killed_since();
+        let Some(process) = &mut self.seat.machine.process else { return };
         let unread = process.unread();
         // The exit has been seen: poll would report it again and again.
         process.forget_exit();

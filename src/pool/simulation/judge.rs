@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Scenario;
-use super::worker::{Deed, Manner};
+use super::worker::{Deed, Habit};
 use crate::words::outcome::{Outcome, Status};
 
 /// What was seen of a run from outside of the pool.
 #[derive(Default)]
-pub struct Seen {
+pub struct Observed {
     /// In the order in which their records were written.
     pub outcomes: Vec<Outcome>,
     /// How often each job was begun by a worker.
@@ -20,22 +20,22 @@ pub struct Seen {
     pub out_of_order: bool,
 }
 
-impl Seen {
+impl Observed {
     pub fn judge(&self, scenario: &Scenario, deed: impl Fn(u64) -> Deed) {
         let may_blame_neighbours = scenario.jobs.iter().any(|deed| match deed {
             Deed::Double => true,
             // A worker that reads ahead has read its next job when it ends, and that job is blamed.
-            Deed::AnswerCrash => scenario.manner != Manner::Serial,
+            Deed::AnswerCrash => scenario.habit != Habit::Serial,
             _ => false,
         });
         assert!(
-            !self.out_of_order || scenario.manner == Manner::Unruly,
+            !self.out_of_order || scenario.habit == Habit::Unruly,
             "a serial worker is not taken for an unruly one"
         );
         for (outcome, number) in self.outcomes.iter().zip(1..) {
             assert_eq!(outcome.job.number, number, "records are in the order of their jobs");
             assert!(outcome.attempts <= scenario.retries + 1, "no more attempts than are allowed: job {number}");
-            if scenario.manner.is_serial() {
+            if scenario.habit.is_serial() {
                 self.judge_serial(outcome, deed(number), scenario, may_blame_neighbours);
             } else {
                 self.judge_shared(outcome, deed(number), scenario, may_blame_neighbours);
@@ -94,7 +94,7 @@ impl Seen {
         if self.was_stopped || may_blame_neighbours {
             return;
         }
-        let at_once = scenario.manner == Manner::AtOnce;
+        let at_once = scenario.habit == Habit::AtOnce;
         if at_once {
             let begun = self.begun.get(&number).copied().unwrap_or(0);
             assert!(begun <= outcome.attempts, "all that were running are charged: job {number} ({deed:?})");
@@ -114,7 +114,7 @@ impl Seen {
         if outcome.status == Status::Timeout {
             assert!(deed.hangs() || !at_once, "an answer in time is no timeout: job {number} ({deed:?})");
         }
-        if !self.out_of_order && scenario.manner == Manner::Unruly && all_harmless {
+        if !self.out_of_order && scenario.habit == Habit::Unruly && all_harmless {
             assert_eq!(self.begun.get(&number), Some(&1), "job {number} runs once");
         }
     }

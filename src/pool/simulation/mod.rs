@@ -38,7 +38,7 @@
 //!
 //! What threads, processes and files do (2, 8, 12) is seen by tests of the whole program only.
 
-mod body;
+mod machine;
 mod judge;
 mod worker;
 mod world;
@@ -47,7 +47,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use worker::{Deed, Manner};
+use worker::{Deed, Habit};
 use world::World;
 
 #[derive(Debug, Clone, Copy)]
@@ -77,7 +77,7 @@ struct Scenario {
     /// How many bytes the data of each job has.
     job_bytes: usize,
     ops: Vec<Op>,
-    manner: Manner,
+    habit: Habit,
     /// Jobs in flight, at most: one after the other, or at once.
     depth: usize,
     retries: u32,
@@ -137,12 +137,12 @@ fn ops() -> impl Strategy<Value = Op> {
     ]
 }
 
-fn manners() -> impl Strategy<Value = Manner> {
+fn habits() -> impl Strategy<Value = Habit> {
     prop_oneof![
-        3 => Just(Manner::Serial),
-        3 => Just(Manner::ReadsAhead),
-        2 => Just(Manner::AtOnce),
-        1 => Just(Manner::Unruly),
+        3 => Just(Habit::Serial),
+        3 => Just(Habit::ReadsAhead),
+        2 => Just(Habit::AtOnce),
+        1 => Just(Habit::Unruly),
     ]
 }
 
@@ -174,12 +174,12 @@ fn scenarios() -> impl Strategy<Value = Scenario> {
         prop_oneof![1 => Just(1_usize << 20), 1 => 100..3000_usize],
     );
     let shape =
-        (manners(), 1..=6_usize, 0..3_u32, prop::option::of(0..5000_u64), any::<bool>(), 0..3_u32, any::<bool>());
+        (habits(), 1..=6_usize, 0..3_u32, prop::option::of(0..5000_u64), any::<bool>(), 0..3_u32, any::<bool>());
     let recycling = (prop::option::of(1..5_u64), prop::option::of(1..20_000_u64));
     let stop = prop::option::weighted(0.3, (any::<bool>(), 0..40_usize));
     (jobs(), prop::collection::vec(ops(), 0..50), shape, any::<bool>(), recycling, stop, size, bounds).prop_map(
         |(jobs, mut ops, shape, dump, recycling, stop, size, bounds)| {
-            let (manner, depth, retries, ready, supplied, bad_starts, says_ready) = shape;
+            let (habit, depth, retries, ready, supplied, bad_starts, says_ready) = shape;
             let (slots, job_bytes) = size;
             if let Some((drain, at)) = stop {
                 ops.insert(at.min(ops.len()), if drain { Op::Drain } else { Op::Abort });
@@ -189,7 +189,7 @@ fn scenarios() -> impl Strategy<Value = Scenario> {
                 jobs,
                 job_bytes,
                 ops,
-                manner,
+                habit,
                 depth,
                 retries,
                 // A supplied worker always says when it is ready.

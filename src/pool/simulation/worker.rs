@@ -64,7 +64,7 @@ impl Deed {
 
 /// How a worker takes its jobs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Manner {
+pub enum Habit {
     /// One after the other, each read when the one before it is done.
     Serial,
     /// One after the other, but it reads all that is in its pipe at once.
@@ -75,9 +75,9 @@ pub enum Manner {
     Unruly,
 }
 
-impl Manner {
+impl Habit {
     pub fn is_serial(self) -> bool {
-        matches!(self, Manner::Serial | Manner::ReadsAhead)
+        matches!(self, Habit::Serial | Habit::ReadsAhead)
     }
 }
 
@@ -90,7 +90,7 @@ struct Running {
 }
 
 pub struct Worker {
-    manner: Manner,
+    habit: Habit,
     /// Bytes in its input pipe that it has not read.
     pub pipe: VecDeque<u8>,
     /// Bytes that it has read, of jobs that it has not begun.
@@ -134,9 +134,9 @@ pub struct Worker {
 const HELD: Duration = Duration::from_secs(3600);
 
 impl Worker {
-    pub fn new(manner: Manner, ready_at: Option<Instant>, says_ready: bool) -> Worker {
+    pub fn new(habit: Habit, ready_at: Option<Instant>, says_ready: bool) -> Worker {
         Worker {
-            manner,
+            habit,
             pipe: VecDeque::new(),
             ahead: VecDeque::new(),
             output: VecDeque::new(),
@@ -172,7 +172,7 @@ impl Worker {
             return false;
         }
         let due = self.running.iter().any(|running| running.at.is_some_and(|at| at <= now));
-        let free = self.running.is_empty() || !self.manner.is_serial();
+        let free = self.running.is_empty() || !self.habit.is_serial();
         let work = self.ahead.contains(&b'\n') || (!self.pipe.is_empty() && !self.input_broken);
         let over = self.running.is_empty() && self.input_closed && !self.input_broken;
         due || self.ready_at.is_some() || (free && work) || over
@@ -225,7 +225,7 @@ impl Worker {
             self.reply(running.job);
             return;
         }
-        if self.manner.is_serial() && !self.running.is_empty() {
+        if self.habit.is_serial() && !self.running.is_empty() {
             return;
         }
         self.read_pipe();
@@ -249,7 +249,7 @@ impl Worker {
         if self.input_broken {
             return;
         }
-        if self.manner != Manner::Serial {
+        if self.habit != Habit::Serial {
             let all = self.pipe.drain(..);
             self.ahead.extend(all);
         } else if !self.ahead.contains(&b'\n') {

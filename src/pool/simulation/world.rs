@@ -15,9 +15,9 @@ use super::super::exited::{Exited, How};
 use super::super::policies::{RecyclePolicy, RetryPolicy, start_budget};
 use super::super::seat::{Seat, account};
 use super::super::settings::{Depth, PoolSettings};
-use super::body::{Surroundings, VirtualBody, VirtualEar};
-use super::judge::Seen;
-use super::worker::{Manner, Worker};
+use super::judge::Observed;
+use super::machine::{SimulatedEar, SimulatedMachine, Surroundings};
+use super::worker::{Habit, Worker};
 use super::{Op, Scenario};
 use crate::protocol::Protocol;
 use crate::words::cancel::Level;
@@ -54,7 +54,7 @@ pub struct World {
     rung: Arc<Mutex<Rung>>,
     source: SourceModel,
     collector: CollectorModel,
-    pub seen: Seen,
+    pub seen: Observed,
     stopped_at: Option<Instant>,
     finished: bool,
     /// Failed starts in a row, counted by what the virtual workers did, not by what the pool says of them.
@@ -71,7 +71,7 @@ struct Rung {
 
 /// A slot's thread: it sleeps between two rounds.
 struct SlotModel {
-    seat: Seat<VirtualBody, VirtualEar>,
+    seat: Seat<SimulatedMachine, SimulatedEar>,
     /// When it went to sleep.
     slept_at: Instant,
     /// When it wakes by itself.
@@ -113,10 +113,10 @@ impl World {
         };
         let dispatch = Arc::new(Dispatch::new(limits, false, fresh, ring(&rung)));
         let slot = |number: usize| {
-            let body = VirtualBody::new(Rc::clone(&surroundings));
-            let ear = VirtualEar { surroundings: Rc::clone(&surroundings) };
+            let machine = SimulatedMachine::new(Rc::clone(&surroundings));
+            let ear = SimulatedEar { surroundings: Rc::clone(&surroundings) };
             let (settings, dispatch) = (Arc::clone(&settings), Arc::clone(&dispatch));
-            let seat = Seat::new(number as u32, settings, dispatch, body, ear, number as u64, now);
+            let seat = Seat::new(number as u32, settings, dispatch, machine, ear, number as u64, now);
             SlotModel { seat, slept_at: now, deadline: Some(now), over: false, idle_rounds: 0 }
         };
         let left = (1..).zip(&scenario.jobs).map(|(number, _)| job(number, scenario.job_bytes)).collect();
@@ -128,7 +128,7 @@ impl World {
             rung,
             source: SourceModel { jobs, left, offered: 0, waits: false, ended: false },
             collector: CollectorModel { next: 1, waiting: BTreeMap::new(), received: 0 },
-            seen: Seen::default(),
+            seen: Observed::default(),
             stopped_at: None,
             finished: false,
             bad_in_a_row: 0,
@@ -154,13 +154,13 @@ impl World {
 
     fn hear(&mut self, slot: usize, most: usize) {
         let now = self.now;
-        if self.slots[slot].seat.body.worker.as_ref().is_some_and(|worker| worker.exited.is_none()) {
+        if self.slots[slot].seat.machine.worker.as_ref().is_some_and(|worker| worker.exited.is_none()) {
             self.read(slot, most);
         }
         let seat = &mut self.slots[slot].seat;
         let is_proven =
             seat.session.standing(false, now).is_some_and(|standing| standing.worker == WorkerState::Proven);
-        let Some(worker) = &mut seat.body.worker else { return };
+        let Some(worker) = &mut seat.machine.worker else { return };
         if is_proven {
             self.bad_in_a_row = 0;
             self.has_worked |= worker.has_answered;
@@ -180,7 +180,7 @@ impl World {
         }
         self.read(slot, most);
         let seat = &mut self.slots[slot].seat;
-        let Some(worker) = &mut seat.body.worker else { return };
+        let Some(worker) = &mut seat.machine.worker else { return };
         if worker.output_has_ended(now) && !worker.end_told {
             worker.end_told = true;
             seat.session.output_ended(now);
@@ -193,7 +193,7 @@ impl World {
 
     fn read(&mut self, slot: usize, most: usize) {
         let seat = &mut self.slots[slot].seat;
-        let Some(worker) = &mut seat.body.worker else { return };
+        let Some(worker) = &mut seat.machine.worker else { return };
         let bytes: Vec<u8> = worker.output.drain(..most.min(worker.output.len())).collect();
         if !bytes.is_empty()
             && let Some(buffer) = seat.session.output_buffer()
@@ -208,8 +208,8 @@ impl World {
         let model = &mut self.slots[slot];
         model.idle_rounds += 1;
         assert!(model.idle_rounds <= ROUNDS, "nobody turns in circles: w{slot} makes rounds without an event");
-        assert!(!(model.over && model.seat.body.worker.is_some()), "no process is left");
-        for worker in std::mem::take(&mut model.seat.body.buried) {
+        assert!(!(model.over && model.seat.machine.worker.is_some()), "no process is left");
+        for worker in std::mem::take(&mut model.seat.machine.buried) {
             self.note_end(&worker);
         }
         if std::mem::take(&mut self.surroundings.borrow_mut().gave_up) {
@@ -316,7 +316,7 @@ impl World {
 
     fn work(&mut self, slot: usize) {
         let jobs = &self.scenario.jobs;
-        let Some(worker) = &mut self.slots[slot].seat.body.worker else { return };
+        let Some(worker) = &mut self.slots[slot].seat.machine.worker else { return };
         worker.work(self.now, |job| jobs[job as usize - 1]);
         let (begun, answered) = (std::mem::take(&mut worker.begun), std::mem::take(&mut worker.answered));
         for job in begun {
@@ -326,11 +326,11 @@ impl World {
     }
 
     fn can_work(&self, slot: usize) -> bool {
-        self.slots[slot].seat.body.worker.as_ref().is_some_and(|worker| worker.can_work(self.now))
+        self.slots[slot].seat.machine.worker.as_ref().is_some_and(|worker| worker.can_work(self.now))
     }
 
     fn next_event(&self) -> Option<Instant> {
-        let workers = self.slots.iter().filter_map(|model| model.seat.body.worker.as_ref());
+        let workers = self.slots.iter().filter_map(|model| model.seat.machine.worker.as_ref());
         workers.filter_map(Worker::next_event).filter(|&at| at > self.now).min()
     }
 
@@ -362,11 +362,11 @@ impl World {
         match op {
             Op::Move(slot, into, out) => {
                 let slot = slot % self.slots.len();
-                self.slots[slot].seat.body.pipe_room = into;
+                self.slots[slot].seat.machine.pipe_room = into;
                 if !self.slots[slot].over {
                     self.run_slot(slot, out);
                 }
-                self.slots[slot].seat.body.pipe_room = usize::MAX;
+                self.slots[slot].seat.machine.pipe_room = usize::MAX;
             }
             Op::Work(slot) => self.work(slot % self.slots.len()),
             Op::Pass(ms) => self.pass(Duration::from_millis(ms)),
@@ -381,7 +381,7 @@ impl World {
             Op::Collect(outcomes) => self.collect(outcomes),
             Op::Quit(slot) => {
                 let slot = slot % self.slots.len();
-                if let Some(worker) = self.slots[slot].seat.body.worker.as_mut().filter(|worker| worker.is_idle()) {
+                if let Some(worker) = self.slots[slot].seat.machine.worker.as_mut().filter(|worker| worker.is_idle()) {
                     worker.exited = Some(How::Code(0));
                 }
             }
@@ -424,9 +424,9 @@ impl World {
     }
 
     fn check_clocks(&self, model: &SlotModel) {
-        let Some(worker) = &model.seat.body.worker else { return };
+        let Some(worker) = &model.seat.machine.worker else { return };
         let loading = if worker.has_shown { Duration::ZERO } else { START_TIMEOUT };
-        for (job, since) in worker.hanging().filter(|_| self.scenario.manner != Manner::Unruly) {
+        for (job, since) in worker.hanging().filter(|_| self.scenario.habit != Habit::Unruly) {
             // If the worker's end is under way, it is the next step of the ladder that is due, within --grace.
             let latest = (since + limit(job) + loading + STEP).max(self.now + GRACE);
             assert!(model.deadline.is_some_and(|at| at <= latest), "every running job has a clock: job {job}");
@@ -483,7 +483,7 @@ impl World {
 impl SlotModel {
     /// Whether poll would return because of the worker's process or pipes.
     fn has_heard(&self, now: Instant) -> bool {
-        let Some(worker) = &self.seat.body.worker else { return false };
+        let Some(worker) = &self.seat.machine.worker else { return false };
         let is_broken = worker.input_broken && worker.exited.is_none() && !worker.break_told && !worker.input_closed;
         let can_write = !self.seat.session.pending_input().is_empty() && !worker.input_closed;
         !worker.output.is_empty()
@@ -512,7 +512,7 @@ fn job(number: u64, bytes: usize) -> Job {
 }
 
 fn settings(scenario: &Scenario) -> PoolSettings {
-    let at_once = scenario.manner == Manner::AtOnce;
+    let at_once = scenario.habit == Habit::AtOnce;
     PoolSettings {
         workers: scenario.slots,
         command: WorkerCommand { program: "w".into(), args: vec![], channel: Channel::Stdio },

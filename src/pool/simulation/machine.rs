@@ -5,15 +5,15 @@ use std::io;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use super::super::seat::{Body, Ear, News, Wrote};
+use super::super::seat::{Ear, News, WorkerControl, Wrote};
 use super::Scenario;
-use super::worker::{Manner, Worker};
+use super::worker::{Habit, Worker};
 use crate::words::outcome::Outcome;
 
 /// What all seats of a simulated pool have in common: the time, what workers are like, and what was heard.
 pub struct Surroundings {
     pub now: Instant,
-    pub manner: Manner,
+    pub habit: Habit,
     /// How long a worker takes to load; `None` if it works from the start, and so never says `ready`.
     pub ready: Option<Duration>,
     pub says_ready: bool,
@@ -33,7 +33,7 @@ impl Surroundings {
     pub fn new(scenario: &Scenario, now: Instant) -> Surroundings {
         Surroundings {
             now,
-            manner: scenario.manner,
+            habit: scenario.habit,
             ready: scenario.ready.map(Duration::from_millis),
             says_ready: scenario.says_ready,
             bad_starts: scenario.bad_starts,
@@ -45,7 +45,7 @@ impl Surroundings {
     }
 }
 
-pub struct VirtualBody {
+pub struct SimulatedMachine {
     surroundings: Rc<RefCell<Surroundings>>,
     pub worker: Option<Worker>,
     /// Bytes that the worker's stdin takes before it is full.
@@ -54,18 +54,18 @@ pub struct VirtualBody {
     pub buried: Vec<Worker>,
 }
 
-impl VirtualBody {
-    pub fn new(surroundings: Rc<RefCell<Surroundings>>) -> VirtualBody {
-        VirtualBody { surroundings, worker: None, pipe_room: usize::MAX, buried: Vec::new() }
+impl SimulatedMachine {
+    pub fn new(surroundings: Rc<RefCell<Surroundings>>) -> SimulatedMachine {
+        SimulatedMachine { surroundings, worker: None, pipe_room: usize::MAX, buried: Vec::new() }
     }
 }
 
-impl Body for VirtualBody {
+impl WorkerControl for SimulatedMachine {
     fn spawn(&mut self) -> io::Result<()> {
         assert!(self.worker.is_none(), "no start before the old worker is buried");
         let mut surroundings = self.surroundings.borrow_mut();
         let ready_at = surroundings.ready.map(|load| surroundings.now + load);
-        let mut worker = Worker::new(surroundings.manner, ready_at, surroundings.says_ready);
+        let mut worker = Worker::new(surroundings.habit, ready_at, surroundings.says_ready);
         if surroundings.bad_starts > 0 {
             surroundings.bad_starts -= 1;
             worker.exited = Some(super::super::exited::How::Code(1));
@@ -117,11 +117,11 @@ impl Body for VirtualBody {
     }
 }
 
-pub struct VirtualEar {
+pub struct SimulatedEar {
     pub surroundings: Rc<RefCell<Surroundings>>,
 }
 
-impl Ear for VirtualEar {
+impl Ear for SimulatedEar {
     fn outcomes(&mut self, outcomes: Vec<Outcome>) {
         self.surroundings.borrow_mut().outcomes.extend(outcomes);
     }
