@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Parser, ValueEnum};
 
-use crate::journal::settings::Sync as Syncing;
+use crate::journal::settings::SyncPolicy;
 use crate::pool::settings::Depth;
 use crate::report::settings::Progress;
 use crate::text::people::duration;
@@ -282,7 +282,7 @@ pub struct ResumeArgs {
 
     /// When the journal is forced to the disk: always, never, or every so often [default: 1s]
     #[arg(long, value_name = "WHEN", value_parser = sync, requires = "journal", hide_short_help = true)]
-    pub sync: Option<Syncing>,
+    pub sync: Option<SyncPolicy>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -426,12 +426,12 @@ fn failure_limit(text: &str) -> Result<FailureLimit, String> {
     }
 }
 
-fn sync(text: &str) -> Result<Syncing, String> {
+fn sync(text: &str) -> Result<SyncPolicy, String> {
     match text {
-        "always" => Ok(Syncing::Always),
-        "never" => Ok(Syncing::Never),
+        "always" => Ok(SyncPolicy::Always),
+        "never" => Ok(SyncPolicy::Never),
         _ => positive_duration(text)
-            .map(Syncing::Every)
+            .map(SyncPolicy::Every)
             .map_err(|_| "expected always, never or a duration such as 1s".to_owned()),
     }
 }

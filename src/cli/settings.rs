@@ -9,7 +9,7 @@ use super::args::{
 };
 use crate::collect::settings::{Order, OutputSettings, RecordStyle};
 use crate::collect::stop_policy::StopPolicy;
-use crate::journal::settings::{JournalMode, JournalSettings, Sync, WorkerCode, WorkerIdentity};
+use crate::journal::settings::{JournalMode, JournalSettings, SyncPolicy, WorkerCode, WorkerIdentity};
 use crate::pool::policies::{RecyclePolicy, RetryPolicy};
 use crate::pool::settings::{Depth, PoolSettings, ahead};
 use crate::protocol::Protocol;
@@ -96,7 +96,7 @@ fn journal(args: &ResumeArgs, worker: WorkerIdentity, input: Format) -> Option<J
         },
         accepts_changes: args.accept_changes || args.retry_failed.is_some(),
         key: args.key.clone(),
-        sync: args.sync.unwrap_or(Sync::Every(Duration::from_secs(1))),
+        sync: args.sync.unwrap_or(SyncPolicy::Every(Duration::from_secs(1))),
     })
 }
 
@@ -363,14 +363,14 @@ mod tests {
         assert_eq!(journal("").mode, JournalMode::New);
         assert_eq!(
             (journal("--resume").mode, journal("--resume").sync),
-            (JournalMode::Resume, Sync::Every(Duration::from_secs(1)))
+            (JournalMode::Resume, SyncPolicy::Every(Duration::from_secs(1)))
         );
         let again = journal("--resume --retry-failed");
         let failed = [Status::Died, Status::Timeout, Status::BadReply, Status::Error];
         assert_eq!((again.mode, again.accepts_changes), (JournalMode::RunAgain(failed.to_vec()), true));
         assert_eq!(journal("--resume --retry-failed=error").mode, JournalMode::RunAgain(vec![Status::Error]));
         assert!(journal("--resume --accept-changes").accepts_changes && !journal("--resume").accepts_changes);
-        assert_eq!(journal("--sync never").sync, Sync::Never);
+        assert_eq!(journal("--sync never").sync, SyncPolicy::Never);
     }
 
     #[test]

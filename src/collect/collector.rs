@@ -82,7 +82,7 @@ struct Tally {
 }
 
 /// The state of one run.
-struct Run {
+struct Collecting {
     collector: Collector,
     /// A message that was received while outcomes were gathered for the journal, and has not been looked at.
     pending: Option<Message>,
@@ -104,7 +104,7 @@ impl Collector {
     /// Collects until every job that was read has its record.
     pub fn run(self) -> Collected {
         let (all, restored) = (Tally::default(), Tally::default());
-        let mut run = Run { collector: self, pending: None, all, restored, gave_up_jobs: false, broken: false };
+        let mut run = Collecting { collector: self, pending: None, all, restored, gave_up_jobs: false, broken: false };
         let mut input: Option<InputEnd> = None;
         while input.as_ref().is_none_or(|input| run.all.ended < input.jobs) {
             match run.next() {
@@ -147,7 +147,7 @@ impl Collector {
     }
 }
 
-impl Run {
+impl Collecting {
     /// What [`Collected::came_to_nothing`] says.
     fn came_to_nothing(&self, end: &InputEnd) -> bool {
         let refused = end.error.as_ref().is_some_and(|error| error.exit == Exit::Refused);

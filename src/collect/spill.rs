@@ -15,13 +15,13 @@ pub struct Spill {
     /// Where the next run begins.
     end: u64,
     /// The runs, by the number of the first outcome that is left in each.
-    runs: BTreeMap<u64, Run>,
+    runs: BTreeMap<u64, SortedRun>,
     /// How many outcomes are left in all runs.
     outcomes: u64,
 }
 
 /// One sorted run: each entry is its length as a varint, then the encoded outcome.
-struct Run {
+struct SortedRun {
     /// Where in the file the bytes stand that follow those of `buffer`.
     next: u64,
     /// Where in the file the run ends.
@@ -62,7 +62,7 @@ impl Spill {
         }
         file.write_all_at(&piece, end)?;
         end += piece.len() as u64;
-        self.runs.insert(first, Run { next: self.end, end, buffer: Vec::new(), read: 0 });
+        self.runs.insert(first, SortedRun { next: self.end, end, buffer: Vec::new(), read: 0 });
         self.end = end;
         self.outcomes += outcomes;
         Ok(())
@@ -98,7 +98,7 @@ impl Spill {
     }
 }
 
-impl Run {
+impl SortedRun {
     /// Takes the bytes of the next entry; `None` at the end of the run.
     fn take(&mut self, file: &File) -> io::Result<Option<Vec<u8>>> {
         // A varint has ten bytes at most.

@@ -16,7 +16,7 @@ use std::time::Duration;
 use serde_json::value::RawValue;
 use twox_hash::XxHash3_64;
 
-use super::identity::Header;
+use super::identity::JournalHeader;
 use crate::words::job::JobKey;
 use crate::words::outcome::{Outcome, Status};
 
@@ -35,7 +35,7 @@ pub struct Seal(u64);
 const HEADER_SEAL: Seal = Seal(0);
 
 impl Seal {
-    pub fn of(header: &Header) -> Seal {
+    pub fn of(header: &JournalHeader) -> Seal {
         Seal(XxHash3_64::oneshot(&header.to_json()))
     }
 }
@@ -55,11 +55,11 @@ pub struct Entry<'a> {
 /// What a sound line holds.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Line<'a> {
-    Header(Header),
+    Header(JournalHeader),
     Outcome(Entry<'a>),
 }
 
-pub fn write_header(header: &Header, out: &mut Vec<u8>) {
+pub fn write_header(header: &JournalHeader, out: &mut Vec<u8>) {
     let json = header.to_json();
     // The header's opening brace is left out: the line has one already, in the mark.
     write_line(HEADER_SEAL, out, |out| out.extend_from_slice(&json[1..]));
@@ -105,7 +105,11 @@ pub fn read(line: &[u8], seal: Seal) -> Option<Line<'_>> {
     if XxHash3_64::oneshot_with_seed(seal.0, rest) != sum {
         return None;
     }
-    if is_header { Header::from_json(&[b"{", rest].concat()).map(Line::Header) } else { entry(rest).map(Line::Outcome) }
+    if is_header {
+        JournalHeader::from_json(&[b"{", rest].concat()).map(Line::Header)
+    } else {
+        entry(rest).map(Line::Outcome)
+    }
 }
 
 /// Reads what may be a sound line at the end of a damaged one. A worker's result could be made to look like a line, but

@@ -19,7 +19,7 @@ use crate::words::worker::{HandlerChoice, WorkerCommand};
 /// The first line of a journal. Another one follows where a run went on with a worker that had been changed.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Header {
+pub struct JournalHeader {
     /// The version of the format.
     #[serde(rename = "forkpool_journal")]
     pub version: u32,
@@ -49,15 +49,15 @@ pub struct Header {
 /// The version of the format that is written here. It is raised when the lines, or what goes into the digests, change.
 const VERSION: u32 = 1;
 
-impl Header {
+impl JournalHeader {
     /// The header of a journal of this run. Reads the handler's file, or the worker's program or script.
-    pub fn of(journal: &JournalSettings) -> Result<Header> {
-        let header = Header {
+    pub fn of(journal: &JournalSettings) -> Result<JournalHeader> {
+        let header = JournalHeader {
             version: VERSION,
             protocol: journal.worker.protocol.to_owned(),
             input: journal.input.name().to_owned(),
             key: journal.key.clone(),
-            ..Header::default()
+            ..JournalHeader::default()
         };
         match &journal.worker.code {
             WorkerCode::Handler(handler) => header.with_handler(handler),
@@ -65,8 +65,8 @@ impl Header {
         }
     }
 
-    fn with_handler(self, handler: &HandlerChoice) -> Result<Header> {
-        Ok(Header {
+    fn with_handler(self, handler: &HandlerChoice) -> Result<JournalHeader> {
+        Ok(JournalHeader {
             handler: Some(digest_of_files(&[&handler.file])?),
             function: handler.function.clone(),
             route: handler.route.clone(),
@@ -75,20 +75,20 @@ impl Header {
         })
     }
 
-    fn with_command(self, command: &WorkerCommand) -> Result<Header> {
+    fn with_command(self, command: &WorkerCommand) -> Result<JournalHeader> {
         let words = std::iter::once(&command.program).chain(&command.args).map(|word| word.as_bytes());
         let files = own_files(command);
         let script = if files.is_empty() { None } else { Some(digest_of_files(&files)?) };
-        Ok(Header { command: Some(digest(words)), script, ..self })
+        Ok(JournalHeader { command: Some(digest(words)), script, ..self })
     }
 
     /// Whether the journal's lines can be read by this run, and its jobs be known again.
-    pub fn knows_jobs_of(&self, journal: &Header) -> bool {
+    pub fn knows_jobs_of(&self, journal: &JournalHeader) -> bool {
         (journal.version, &journal.input, &journal.key) == (self.version, &self.input, &self.key)
     }
 
     /// What is different in the header of a journal that was found; `None` if nothing is.
-    pub fn difference(&self, journal: &Header) -> Option<Difference> {
+    pub fn difference(&self, journal: &JournalHeader) -> Option<Difference> {
         if journal.version != self.version {
             let (theirs, ours) = (journal.version, self.version);
             let words = format!("it has format {theirs}, and this forkpool writes format {ours}");
@@ -101,7 +101,7 @@ impl Header {
         first_difference(jobs).map(Difference::Jobs).or_else(|| self.difference_of_code(journal).map(Difference::Code))
     }
 
-    fn difference_of_code(&self, journal: &Header) -> Option<String> {
+    fn difference_of_code(&self, journal: &JournalHeader) -> Option<String> {
         if self.handler.is_some() != journal.handler.is_some() {
             return Some("it is of a worker that was started in another way (--handler or a command)".to_owned());
         }
@@ -126,7 +126,7 @@ impl Header {
     }
 
     /// Reads a header. Of one in a format that is not known only the version is read.
-    pub fn from_json(json: &[u8]) -> Option<Header> {
+    pub fn from_json(json: &[u8]) -> Option<JournalHeader> {
         #[derive(Deserialize)]
         struct Version {
             forkpool_journal: u32,
@@ -134,7 +134,7 @@ impl Header {
         let version = serde_json::from_slice::<Version>(json).ok()?.forkpool_journal;
         match version {
             VERSION => serde_json::from_slice(json).ok(),
-            _ => Some(Header { version, ..Header::default() }),
+            _ => Some(JournalHeader { version, ..JournalHeader::default() }),
         }
     }
 }
@@ -208,15 +208,15 @@ pub mod testing {
     use super::*;
 
     /// The header of some run.
-    pub fn header() -> Header {
+    pub fn header() -> JournalHeader {
         let command = Some(digest([b"sed".as_slice(), b"-u"].into_iter()));
         let (protocol, input) = ("lines".to_owned(), "ndjson".to_owned());
-        Header { version: VERSION, protocol, command, input, ..Header::default() }
+        JournalHeader { version: VERSION, protocol, command, input, ..JournalHeader::default() }
     }
 
     /// Of a run on the same jobs, with another command.
-    pub fn other_code() -> Header {
-        Header { command: Some(digest([b"awk".as_slice()].into_iter())), ..header() }
+    pub fn other_code() -> JournalHeader {
+        JournalHeader { command: Some(digest([b"awk".as_slice()].into_iter())), ..header() }
     }
 }
 
@@ -229,7 +229,7 @@ mod tests {
     #[test]
     fn what_differs_is_named() {
         let ours = header();
-        let check = |change: fn(&mut Header), words: &str| {
+        let check = |change: fn(&mut JournalHeader), words: &str| {
             let mut theirs = ours.clone();
             change(&mut theirs);
             let difference = ours.difference(&theirs).expect("they differ");
@@ -248,7 +248,7 @@ mod tests {
 
     #[test]
     fn a_header_comes_back() {
-        assert_eq!(Header::from_json(&header().to_json()), Some(header()));
+        assert_eq!(JournalHeader::from_json(&header().to_json()), Some(header()));
     }
 
     #[test]
@@ -258,7 +258,9 @@ mod tests {
             let file = folder.path().join(name);
             fs::write(&file, content).unwrap();
             let function = function.map(str::to_owned);
-            Header::default().with_handler(&HandlerChoice { file, function, route: None, runtime: None }).unwrap()
+            JournalHeader::default()
+                .with_handler(&HandlerChoice { file, function, route: None, runtime: None })
+                .unwrap()
         };
         let ours = header("pet.py", "def pet(job): pass", None);
         assert_eq!(ours.difference(&header("moved.py", "def pet(job): pass", None)), None);

@@ -28,7 +28,7 @@ use crate::journal::settings::{JournalMode, JournalSettings};
 use crate::text::people::counted;
 use crate::words::error::{Error, Result, reason};
 use format::Seal;
-use identity::{Difference, Header};
+use identity::{Difference, JournalHeader};
 use index::Index;
 use reader::Scan;
 
@@ -58,7 +58,7 @@ pub struct Fitting {
     file: File,
     index: Index,
     scan: Scan,
-    header: Header,
+    header: JournalHeader,
     /// What has changed of the worker since the journal was written, in words, where the user accepts that; `None` if
     /// nothing has.
     change: Option<String>,
@@ -74,7 +74,7 @@ pub fn lock(settings: &JournalSettings) -> Result<Locked> {
 impl Locked {
     /// Reads the journal, and sees that it fits this run.
     pub fn read(self, settings: &JournalSettings) -> Result<Fitting> {
-        let header = Header::of(settings)?;
+        let header = JournalHeader::of(settings)?;
         let (path, file) = (settings.path.clone(), self.file);
         let is_empty = file.metadata().map_err(|error| unusable(&path, &error))?.len() == 0;
         if settings.mode == JournalMode::New && !is_empty {
@@ -115,7 +115,7 @@ fn unusable(path: &Path, error: &io::Error) -> Error {
 
 /// What a run with `--resume` would find done, for `--dry-run`: nothing is locked, mended or made.
 pub fn peek(settings: &JournalSettings) -> Result<Option<Recall>> {
-    let header = Header::of(settings)?;
+    let header = JournalHeader::of(settings)?;
     let Some(file) = file::open_to_read(&settings.path)? else { return Ok(None) };
     let (index, scan, change) = read(settings, &file, &header)?;
     Ok(Some(Recall::new(settings.path.clone(), file, index, scan.seals, change.is_none(), settings)))
@@ -123,7 +123,7 @@ pub fn peek(settings: &JournalSettings) -> Result<Option<Recall>> {
 
 /// Reads a journal. It is refused if it is of another worker or input format, or no journal at all. What has changed of
 /// the worker is returned if the run goes on all the same.
-fn read(settings: &JournalSettings, file: &File, header: &Header) -> Result<(Index, Scan, Option<String>)> {
+fn read(settings: &JournalSettings, file: &File, header: &JournalHeader) -> Result<(Index, Scan, Option<String>)> {
     let name = settings.path.display();
     let mut index = Index::default();
     let scan = reader::scan(file, header, |place, entry| index.push(entry.key, entry.status, place))

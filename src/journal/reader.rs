@@ -8,13 +8,13 @@ use std::io::{self, Read};
 use std::ops::{ControlFlow, Range};
 
 use super::format::{self, Entry, Line, MARK, Seal};
-use super::identity::Header;
+use super::identity::JournalHeader;
 
 /// What was found beside the outcomes.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Scan {
     /// The last sound header, and where it stands. A journal has several if its worker was changed between runs.
-    pub header: Option<Header>,
+    pub header: Option<JournalHeader>,
     pub header_at: u64,
     /// The last sound outcome is of a run with the header that was expected.
     pub ends_as_expected: bool,
@@ -40,7 +40,7 @@ const TRIES: usize = 64;
 
 /// Reads all of `input`, which should be the journal of a run with the header `expected`, and tells `found` of each
 /// outcome and the place of its line. Ends at the first header of a run whose jobs could not be known again.
-pub fn scan(mut input: impl Read, expected: &Header, found: impl FnMut(u64, &Entry)) -> io::Result<Scan> {
+pub fn scan(mut input: impl Read, expected: &JournalHeader, found: impl FnMut(u64, &Entry)) -> io::Result<Scan> {
     let scan = Scan { begins_well: true, seals: vec![Seal::of(expected)], ..Scan::default() };
     let mut reader = Reader { expected, found, scan };
     let mut buffer: Vec<u8> = Vec::new();
@@ -78,7 +78,7 @@ pub fn scan(mut input: impl Read, expected: &Header, found: impl FnMut(u64, &Ent
 
 /// Makes something of each line.
 struct Reader<'a, F> {
-    expected: &'a Header,
+    expected: &'a JournalHeader,
     found: F,
     scan: Scan,
 }
@@ -116,7 +116,7 @@ impl<F: FnMut(u64, &Entry)> Reader<'_, F> {
 }
 
 impl Scan {
-    fn take_header(&mut self, header: Header, place: u64) {
+    fn take_header(&mut self, header: JournalHeader, place: u64) {
         let seal = Seal::of(&header);
         if !self.seals.contains(&seal) {
             self.seals.push(seal);

@@ -19,7 +19,7 @@ pub struct JournalSettings {
     pub input: Format,
     /// The field that a job is known by, instead of by its whole content.
     pub key: Option<String>,
-    pub sync: Sync,
+    pub sync: SyncPolicy,
 }
 
 /// What a worker is known by in a journal.
@@ -58,7 +58,7 @@ impl JournalMode {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sync {
+pub enum SyncPolicy {
     /// After each write.
     Always,
     /// At most this long after a write, by a thread, so that a slow disk holds nobody up.

@@ -12,8 +12,8 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
 use super::format::{self, Seal};
-use super::identity::Header;
-use crate::journal::settings::Sync;
+use super::identity::JournalHeader;
+use crate::journal::settings::SyncPolicy;
 use crate::words::cancel::{Cancel, Level, Reason};
 use crate::words::error::{Error, Result, reason};
 use crate::words::outcome::{Outcome, Status};
@@ -25,7 +25,7 @@ pub struct Writer {
     end: u64,
     /// The header, if it is still to be written: it goes with the first outcome, so that a run that ends no job leaves
     /// the file empty.
-    header: Option<Header>,
+    header: Option<JournalHeader>,
     seal: Seal,
     buffer: Vec<u8>,
     syncing: Syncing,
@@ -53,16 +53,16 @@ const BUFFER: usize = 1 << 20;
 
 impl Writer {
     /// `end` is where the file is written on, and `header` what must be written there first.
-    pub fn new(path: PathBuf, file: File, end: u64, header: Option<Header>, seal: Seal) -> Writer {
+    pub fn new(path: PathBuf, file: File, end: u64, header: Option<JournalHeader>, seal: Seal) -> Writer {
         Writer { path, file, end, header, seal, buffer: Vec::new(), syncing: Syncing::Never }
     }
 
     /// From now on the file is forced to the disk as `sync` says. A disk that fails stops the run through `cancel`.
-    pub fn start_syncing(&mut self, sync: Sync, cancel: &Arc<Cancel>) -> Result<()> {
+    pub fn start_syncing(&mut self, sync: SyncPolicy, cancel: &Arc<Cancel>) -> Result<()> {
         self.syncing = match sync {
-            Sync::Never => Syncing::Never,
-            Sync::Always => Syncing::Always,
-            Sync::Every(interval) => {
+            SyncPolicy::Never => Syncing::Never,
+            SyncPolicy::Always => Syncing::Always,
+            SyncPolicy::Every(interval) => {
                 let file = self.file.try_clone().map_err(|error| self.failed(&error))?;
                 let (path, cancel) = (self.path.clone(), Arc::clone(cancel));
                 let sync = move || file.sync_data();
@@ -70,7 +70,7 @@ impl Writer {
                 Syncing::Thread(Syncer::start(interval, sync, fail).map_err(|error| self.failed(&error))?)
             }
         };
-        if sync != Sync::Never {
+        if sync != SyncPolicy::Never {
             // The file's name must be there after a power cut, too, so its folder is forced to the disk. Not every file
             // system can do that: there it sees to names by itself.
             let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());

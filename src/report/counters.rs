@@ -30,7 +30,7 @@ pub struct Figures {
     /// Jobs whose outcome the journal has: those that have been restored, and those that will be if the input has them.
     pub in_journal: u64,
     /// `None` as long as no worker has brought a job to its end.
-    pub pace: Option<Pace>,
+    pub timing: Option<Timing>,
     /// Jobs that ended ok after a failed attempt.
     pub passed_on_retry: u64,
     /// Workers replaced because they ended unasked, or had to be ended.
@@ -41,7 +41,7 @@ pub struct Figures {
 
 /// When the jobs of this run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Pace {
+pub struct Timing {
     pub first_end: Instant,
     pub last_end: Instant,
     /// The longest time in which no job ended, since the first one did.
@@ -113,7 +113,7 @@ impl Counters {
         let jobs = ByStatus::of(outcomes);
         let mut figures = self.figures();
         figures.ended = figures.ended.plus(jobs);
-        figures.pace = Pace::after(figures.pace, outcomes, now);
+        figures.timing = Timing::after(figures.timing, outcomes, now);
     }
 
     pub fn restored(&self, outcomes: &[Outcome]) {
@@ -139,21 +139,21 @@ impl Counters {
     }
 }
 
-impl Pace {
-    /// The pace once these jobs, too, have ended.
-    fn after(pace: Option<Pace>, outcomes: &[Outcome], now: Instant) -> Option<Pace> {
+impl Timing {
+    /// The timing once these jobs, too, have ended.
+    fn after(timing: Option<Timing>, outcomes: &[Outcome], now: Instant) -> Option<Timing> {
         let run = outcomes.iter().filter(|outcome| outcome.attempts > 0);
         let shortest = run.map(|outcome| outcome.elapsed).min();
-        let Some(pace) = pace else {
+        let Some(timing) = timing else {
             let shortest = shortest?;
-            return Some(Pace { first_end: now, last_end: now, longest_gap: Duration::ZERO, shortest });
+            return Some(Timing { first_end: now, last_end: now, longest_gap: Duration::ZERO, shortest });
         };
-        let gap = now.saturating_duration_since(pace.last_end);
-        Some(Pace {
+        let gap = now.saturating_duration_since(timing.last_end);
+        Some(Timing {
             last_end: now,
-            longest_gap: pace.longest_gap.max(gap),
-            shortest: shortest.map_or(pace.shortest, |shortest| pace.shortest.min(shortest)),
-            ..pace
+            longest_gap: timing.longest_gap.max(gap),
+            shortest: shortest.map_or(timing.shortest, |shortest| timing.shortest.min(shortest)),
+            ..timing
         })
     }
 

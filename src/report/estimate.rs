@@ -28,9 +28,9 @@ pub fn estimate(figures: &Figures, now: Instant) -> Option<Estimate> {
 
 /// Jobs that end per second, since the first one was begun.
 pub fn rate(figures: &Figures, now: Instant) -> f64 {
-    let Some(pace) = &figures.pace else { return 0.0 };
+    let Some(timing) = &figures.timing else { return 0.0 };
     // A millisecond keeps the rate of a run that has just begun within reason.
-    figures.ended.total() as f64 / now.saturating_duration_since(pace.begun()).as_secs_f64().max(0.001)
+    figures.ended.total() as f64 / now.saturating_duration_since(timing.begun()).as_secs_f64().max(0.001)
 }
 
 /// Jobs that this run still has to bring to their end.
@@ -48,15 +48,15 @@ fn jobs_left(figures: &Figures) -> Option<f64> {
 }
 
 fn time_left(figures: &Figures, jobs_left: f64, now: Instant) -> Option<Duration> {
-    let pace = figures.pace?;
+    let timing = figures.timing?;
     if jobs_left == 0.0 {
         return None;
     }
-    let waited = now.saturating_duration_since(pace.last_end);
+    let waited = now.saturating_duration_since(timing.last_end);
     // The time since the last end is taken for that of the next job, and so is not counted as time in which jobs were
     // slow, as long as it is no longer than others took. What goes beyond that makes the jobs slower than they were.
-    let usual = waited.min(pace.longest_gap.max(pace.shortest));
-    let passed = now.saturating_duration_since(pace.begun()).saturating_sub(usual);
+    let usual = waited.min(timing.longest_gap.max(timing.shortest));
+    let passed = now.saturating_duration_since(timing.begun()).saturating_sub(usual);
     let per_job = passed.as_secs_f64() / figures.ended.total() as f64;
     let left = (jobs_left * per_job - usual.as_secs_f64()).max(0.0);
     // The conversion fails only for a time that no Duration holds, of which nothing need be said.
@@ -71,7 +71,7 @@ mod tests {
     use crate::words::outcome::Status;
 
     /// A run with a virtual clock: a file of equal jobs, and workers that take `per_job` for each.
-    struct Run {
+    struct SimulatedRun {
         jobs: u64,
         workers: u64,
         /// Jobs that are read and have not ended, at most.
@@ -83,7 +83,7 @@ mod tests {
         in_journal: u64,
     }
 
-    const USUAL: Run = Run {
+    const USUAL: SimulatedRun = SimulatedRun {
         jobs: 5000,
         workers: 1,
         window: 1024,
@@ -93,7 +93,7 @@ mod tests {
     };
     const JOB_BYTES: u64 = 7;
 
-    impl Run {
+    impl SimulatedRun {
         /// Runs it and looks at the estimate ten times for each job, from where 5 % are done. What is left, and the
         /// share, must be right within 10 %.
         fn check(&self) {
@@ -144,18 +144,18 @@ mod tests {
     fn the_estimate_is_right_within_a_tenth_once_a_twentieth_is_done() {
         USUAL.check();
         // A run whose whole input fits into the window.
-        Run { jobs: 100, per_job: Duration::from_secs(1), ..USUAL }.check();
+        SimulatedRun { jobs: 100, per_job: Duration::from_secs(1), ..USUAL }.check();
         // A run in which four jobs end at a time, then none for a second.
-        Run { jobs: 400, workers: 4, window: 16, per_job: Duration::from_secs(1), ..USUAL }.check();
+        SimulatedRun { jobs: 400, workers: 4, window: 16, per_job: Duration::from_secs(1), ..USUAL }.check();
         // Runs whose workers load for a long time.
-        Run { jobs: 1000, window: 16, start: Duration::from_secs(60), ..USUAL }.check();
-        Run { jobs: 1000, workers: 8, start: Duration::from_secs(60), ..USUAL }.check();
+        SimulatedRun { jobs: 1000, window: 16, start: Duration::from_secs(60), ..USUAL }.check();
+        SimulatedRun { jobs: 1000, workers: 8, start: Duration::from_secs(60), ..USUAL }.check();
     }
 
     #[test]
     fn jobs_from_the_journal_are_neither_in_the_rate_nor_in_what_is_left() {
-        Run { jobs: 1000, in_journal: 900, per_job: Duration::from_secs(1), ..USUAL }.check();
-        Run { jobs: 10_000, in_journal: 5000, window: 64, ..USUAL }.check();
+        SimulatedRun { jobs: 1000, in_journal: 900, per_job: Duration::from_secs(1), ..USUAL }.check();
+        SimulatedRun { jobs: 10_000, in_journal: 5000, window: 64, ..USUAL }.check();
     }
 
     #[test]

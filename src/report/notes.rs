@@ -91,7 +91,7 @@ pub struct Taken {
 
 /// The notes that wait: a pure part, without its lock.
 #[derive(Debug, Default)]
-struct Waiting {
+struct Queue {
     log: Log,
     taken: Taken,
     /// Bytes of the notes that wait, by kind.
@@ -106,7 +106,7 @@ struct Waiting {
     writes: u64,
 }
 
-impl Waiting {
+impl Queue {
     /// Whether the note has room. It always has once the writing thread has ended: what comes then is forgotten.
     fn has_room(&self, note: &Note) -> bool {
         let held = self.held[note.kind() as usize];
@@ -154,7 +154,7 @@ impl Waiting {
 /// The notes that wait, shared by all threads.
 #[derive(Debug, Default)]
 pub struct Notes {
-    waiting: Mutex<Waiting>,
+    queue: Mutex<Queue>,
     /// Wakes the writing thread.
     arrived: Condvar,
     /// Wakes whoever waits for room or for the end.
@@ -164,35 +164,35 @@ pub struct Notes {
 impl Notes {
     /// Drops the note if there is no room for it.
     pub fn put_or_drop(&self, note: Note) {
-        self.change(|waiting| waiting.put_or_drop(note));
+        self.change(|queue| queue.put_or_drop(note));
     }
 
     /// Puts a note as soon as there is room for it, and so waits for stderr. Only for what stands nowhere else.
     pub fn put_or_wait(&self, note: Note) {
-        let mut waiting = self.lock();
-        while !waiting.has_room(&note) {
-            waiting = self.moved.wait(waiting).expect(UNPOISONED);
+        let mut queue = self.lock();
+        while !queue.has_room(&note) {
+            queue = self.moved.wait(queue).expect(UNPOISONED);
         }
-        waiting.put(note);
-        self.wake(waiting);
+        queue.put(note);
+        self.wake(queue);
     }
 
     /// What a worker wrote to its stderr, in any pieces.
     pub fn log(&self, slot: u32, bytes: Bytes) {
-        self.change(|waiting| {
-            let lines = waiting.log.push(slot, bytes);
+        self.change(|queue| {
+            let lines = queue.log.push(slot, bytes);
             if !lines.is_empty() {
-                waiting.put_or_drop(Note::Log { slot, lines });
+                queue.put_or_drop(Note::Log { slot, lines });
             }
         });
     }
 
     /// A worker's stderr has ended: what it left unfinished is its last line.
     pub fn log_end(&self, slot: u32) {
-        self.change(|waiting| {
-            let lines = waiting.log.end(slot);
+        self.change(|queue| {
+            let lines = queue.log.end(slot);
             if !lines.is_empty() {
-                waiting.put_or_drop(Note::Log { slot, lines });
+                queue.put_or_drop(Note::Log { slot, lines });
             }
         });
     }
@@ -204,22 +204,22 @@ impl Notes {
 
     /// Waits until `until` for something to say, and takes all there is.
     pub fn take(&self, until: Option<Instant>) -> Taken {
-        let mut waiting = self.lock();
-        while waiting.is_idle() {
-            waiting.is_asleep = true;
+        let mut queue = self.lock();
+        while queue.is_idle() {
+            queue.is_asleep = true;
             let Some(until) = until else {
-                waiting = self.arrived.wait(waiting).expect(UNPOISONED);
+                queue = self.arrived.wait(queue).expect(UNPOISONED);
                 continue;
             };
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 break;
             }
-            waiting = self.arrived.wait_timeout(waiting, left).expect(UNPOISONED).0;
+            queue = self.arrived.wait_timeout(queue, left).expect(UNPOISONED).0;
         }
-        waiting.is_asleep = false;
-        let taken = waiting.take();
-        drop(waiting);
+        queue.is_asleep = false;
+        let taken = queue.take();
+        drop(queue);
         self.moved.notify_all();
         taken
     }
@@ -239,8 +239,8 @@ impl Notes {
     /// The writing thread has ended: nobody waits for it any more.
     pub fn gone(&self) {
         // Nobody waits for a lock that is poisoned: whoever did has panicked as well.
-        if let Ok(mut waiting) = self.waiting.lock() {
-            waiting.is_gone = true;
+        if let Ok(mut queue) = self.queue.lock() {
+            queue.is_gone = true;
         }
         self.moved.notify_all();
     }
@@ -248,38 +248,38 @@ impl Notes {
     /// Adds what is to be said last and waits until it has been said. Errors are waited for as long as it takes;
     /// anything else until stderr has taken nothing for `patience`.
     pub fn end(&self, last: Vec<Note>, patience: Duration) {
-        let mut waiting = self.lock();
-        waiting.open_errors += last.iter().filter(|note| matches!(note, Note::Error(_))).count();
-        waiting.taken.last = Some(last);
-        self.wake(waiting);
-        let mut waiting = self.lock();
-        while !waiting.is_gone {
-            let writes = waiting.writes;
-            let (after, wait) = self.moved.wait_timeout(waiting, patience).expect(UNPOISONED);
-            waiting = after;
-            if wait.timed_out() && waiting.writes == writes && !waiting.must_be_heard() {
+        let mut queue = self.lock();
+        queue.open_errors += last.iter().filter(|note| matches!(note, Note::Error(_))).count();
+        queue.taken.last = Some(last);
+        self.wake(queue);
+        let mut queue = self.lock();
+        while !queue.is_gone {
+            let writes = queue.writes;
+            let (after, wait) = self.moved.wait_timeout(queue, patience).expect(UNPOISONED);
+            queue = after;
+            if wait.timed_out() && queue.writes == writes && !queue.must_be_heard() {
                 return;
             }
         }
     }
 
-    fn change(&self, change: impl FnOnce(&mut Waiting)) {
-        let mut waiting = self.lock();
-        change(&mut waiting);
-        self.wake(waiting);
+    fn change(&self, change: impl FnOnce(&mut Queue)) {
+        let mut queue = self.lock();
+        change(&mut queue);
+        self.wake(queue);
     }
 
     /// Wakes the writing thread if it sleeps and there is something to say: waking is a system call.
-    fn wake(&self, mut waiting: MutexGuard<Waiting>) {
-        if waiting.is_asleep && !waiting.is_idle() {
-            waiting.is_asleep = false;
-            drop(waiting);
+    fn wake(&self, mut queue: MutexGuard<Queue>) {
+        if queue.is_asleep && !queue.is_idle() {
+            queue.is_asleep = false;
+            drop(queue);
             self.arrived.notify_one();
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Waiting> {
-        self.waiting.lock().expect(UNPOISONED)
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().expect(UNPOISONED)
     }
 }
 
@@ -293,35 +293,35 @@ mod tests {
         Note::Log { slot: 0, lines: Bytes::from_static(lines) }
     }
 
-    fn fill(waiting: &mut Waiting, note: impl Fn() -> Note) {
-        while waiting.has_room(&note()) {
-            waiting.put(note());
+    fn fill(queue: &mut Queue, note: impl Fn() -> Note) {
+        while queue.has_room(&note()) {
+            queue.put(note());
         }
     }
 
     #[test]
     fn what_is_dropped_is_counted_as_what_it_is() {
-        let mut waiting = Waiting::default();
+        let mut queue = Queue::default();
         let progress = || Note::Progress { job: 1, data: Bytes::from_static(&[b' '; 4096]) };
         let notice = || Note::Notice("n".repeat(4096));
-        fill(&mut waiting, || log(&[b'\n'; 65536]));
-        fill(&mut waiting, progress);
-        fill(&mut waiting, notice);
-        (0..5).for_each(|_| waiting.put_or_drop(log(&[b'\n'; 65536])));
-        (0..3).for_each(|_| waiting.put_or_drop(progress()));
-        (0..2).for_each(|_| waiting.put_or_drop(notice()));
+        fill(&mut queue, || log(&[b'\n'; 65536]));
+        fill(&mut queue, progress);
+        fill(&mut queue, notice);
+        (0..5).for_each(|_| queue.put_or_drop(log(&[b'\n'; 65536])));
+        (0..3).for_each(|_| queue.put_or_drop(progress()));
+        (0..2).for_each(|_| queue.put_or_drop(notice()));
         let expected = Dropped { log_lines: 5 * 65536, progress: 3, notices: 2 };
-        assert_eq!(waiting.take().dropped, expected);
-        assert_eq!(waiting.take().dropped, Dropped::default());
+        assert_eq!(queue.take().dropped, expected);
+        assert_eq!(queue.take().dropped, Dropped::default());
     }
 
     #[test]
     fn a_flood_of_one_kind_leaves_the_others_their_room() {
-        let mut waiting = Waiting::default();
-        fill(&mut waiting, || log(&[b'\n'; 65536]));
-        assert!(waiting.has_room(&Note::Notice(String::new())) && waiting.has_room(&Note::Error(String::new())));
-        waiting.take();
-        assert!(waiting.has_room(&log(b"\n")));
+        let mut queue = Queue::default();
+        fill(&mut queue, || log(&[b'\n'; 65536]));
+        assert!(queue.has_room(&Note::Notice(String::new())) && queue.has_room(&Note::Error(String::new())));
+        queue.take();
+        assert!(queue.has_room(&log(b"\n")));
     }
 
     /// A thread says a hundred times as many errors as there is room for, and another one takes them now and then.
