@@ -4,23 +4,33 @@
 //! poll loop of one of them, `seat` what it does in one round, `session` decides everything that is to be decided about
 //! its worker, and `process` is what that worker is to the system. `simulation` runs all of this but the processes.
 
-pub mod delivery;
-pub mod dispatch;
-pub mod exited;
-mod fatal;
-mod group_memory;
-mod listener;
-mod machine;
-mod memory_events;
+// What goes in: the settings, the arithmetic of the policies, and a job on its way.
+pub mod settings;
 pub mod policies;
+pub mod delivery;
+
+// What the slots share.
+pub mod dispatch;
+
+// A slot: its poll loop, one round of it, and who hears of it.
+mod slot;
+mod seat;
+mod listener;
+mod fatal;
+
+// What is decided about its worker.
+mod session;
+
+// Its worker as a process of the system.
+mod machine;
 pub mod process;
 mod program;
-mod seat;
-mod session;
-pub mod settings;
+pub mod exited;
+mod group_memory;
+mod memory_events;
+
 #[cfg(test)]
 mod simulation;
-mod slot;
 
 use std::sync::Arc;
 use std::thread::JoinHandle;

@@ -21,19 +21,22 @@
 //! (its jobs), `wear`, `pace` and `pipes`; `replies` is what the worker says, `ending` and `ladder` bring it to its
 //! end, `blame` and `death` say who is to blame for that end; `outbox` is what comes out.
 
-mod blame;
-mod death;
-mod ending;
-mod explain;
-mod hands;
-mod ladder;
+mod state;
 mod live;
-mod outbox;
+mod hands;
+mod wear;
 mod pace;
 mod pipes;
+
 mod replies;
-mod state;
-mod wear;
+mod explain;
+
+mod ending;
+mod ladder;
+mod blame;
+mod death;
+
+mod outbox;
 
 use std::time::{Duration, Instant};
 
