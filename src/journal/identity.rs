@@ -214,7 +214,7 @@ pub mod testing {
         JournalHeader { version: VERSION, protocol, command, input, ..JournalHeader::default() }
     }
 
-    /// Of a run on the same jobs, with another command.
+    /// The header of a run on the same jobs, with another command.
     pub fn other_code() -> JournalHeader {
         JournalHeader { command: Some(digest([b"awk".as_slice()].into_iter())), ..header() }
     }

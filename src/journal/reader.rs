@@ -42,48 +42,48 @@ const TRIES: usize = 64;
 /// outcome and the place of its line. Ends at the first header of a run whose jobs could not be known again.
 pub fn scan(mut input: impl Read, expected: &JournalHeader, found: impl FnMut(u64, &Entry)) -> io::Result<Scan> {
     let scan = Scan { begins_well: true, seals: vec![Seal::of(expected)], ..Scan::default() };
-    let mut reader = Reader { expected, found, scan };
+    let mut scanner = Scanner { expected, found, scan };
     let mut buffer: Vec<u8> = Vec::new();
     // No line ends before this place of the buffer.
     let mut searched = 0;
     loop {
         let got = input.by_ref().take(READ as u64).read_to_end(&mut buffer)?;
         // Where the buffer begins, in the file.
-        let base = reader.scan.length - (buffer.len() - got) as u64;
-        if reader.scan.length == 0 {
-            reader.scan.begins_well = buffer.iter().zip(MARK).all(|(byte, expected)| byte == expected || *byte == 0);
+        let base = scanner.scan.length - (buffer.len() - got) as u64;
+        if scanner.scan.length == 0 {
+            scanner.scan.begins_well = buffer.iter().zip(MARK).all(|(byte, expected)| byte == expected || *byte == 0);
         }
-        reader.scan.length += got as u64;
+        scanner.scan.length += got as u64;
         let mut start = 0;
         while let Some(end) = memchr::memchr(b'\n', &buffer[searched..]).map(|at| searched + at) {
-            if reader.line(base + start as u64, &buffer[start..end]).is_break() {
-                return Ok(reader.scan);
+            if scanner.line(base + start as u64, &buffer[start..end]).is_break() {
+                return Ok(scanner.scan);
             }
             start = end + 1;
             searched = start;
         }
         // No line begins with a zero: a block of them, however large, need not be kept.
         let zeroes = buffer[start..].iter().take_while(|&&byte| byte == 0).count();
-        reader.scan.mark_damage(base + start as u64..base + (start + zeroes) as u64);
+        scanner.scan.mark_damage(base + start as u64..base + (start + zeroes) as u64);
         buffer.drain(..start + zeroes);
         searched = buffer.len();
         if got == 0 {
             // What is left has no line end: it was half written.
-            let length = reader.scan.length;
-            reader.scan.mark_damage(length - buffer.len() as u64..length);
-            return Ok(reader.scan);
+            let length = scanner.scan.length;
+            scanner.scan.mark_damage(length - buffer.len() as u64..length);
+            return Ok(scanner.scan);
         }
     }
 }
 
 /// Makes something of each line.
-struct Reader<'a, F> {
+struct Scanner<'a, F> {
     expected: &'a JournalHeader,
     found: F,
     scan: Scan,
 }
 
-impl<F: FnMut(u64, &Entry)> Reader<'_, F> {
+impl<F: FnMut(u64, &Entry)> Scanner<'_, F> {
     /// Takes the line that begins at `place`, without its end. Breaks at the header of a run whose jobs could not be
     /// known again.
     fn line(&mut self, place: u64, line: &[u8]) -> ControlFlow<()> {

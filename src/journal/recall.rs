@@ -154,7 +154,7 @@ impl Lines {
     /// line.
     fn load(&mut self, place: u64) -> io::Result<Range<usize>> {
         self.start = place - place % BLOCK;
-        // One long line must not keep its memory for the rest of the run.
+        // The memory of a long line is given back, and not kept for the rest of the run.
         self.buffer.clear();
         self.buffer.shrink_to(2 * BLOCK as usize);
         loop {

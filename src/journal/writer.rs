@@ -108,7 +108,7 @@ impl Writer {
         }
     }
 
-    /// One write, unless the system takes only a part.
+    /// Writes the buffer to the file: in one piece, unless the system takes only a part.
     fn write_buffer(&self) -> io::Result<()> {
         let mut sent = 0;
         while sent < self.buffer.len() {

@@ -19,6 +19,7 @@ const INTERVAL: Duration = Duration::from_millis(100);
 /// The time between two looks is at least this many times what the last one took.
 const RESTRAINT: u32 = 50;
 
+/// The last look, which all slots share: what one finds is true of the others' workers as well.
 static LOOK: Mutex<Option<Look>> = Mutex::new(None);
 
 /// What a look at /proc has found.

@@ -18,10 +18,10 @@ mod seat;
 mod listener;
 mod fatal;
 
-// What is decided about its worker.
+// What is decided about a slot's worker.
 mod session;
 
-// Its worker as a process of the system.
+// A slot's worker as a process of the system.
 mod machine;
 pub mod process;
 mod program;

@@ -54,6 +54,7 @@ fn in_path(program: &OsStr, search: Option<OsString>) -> Result<PathBuf> {
     })
 }
 
+/// What `check` says of a file without execute permission, for which there is a hint.
 const NOT_EXECUTABLE: &str = "it is not executable";
 
 /// Whether a file can be executed; the error says why not.

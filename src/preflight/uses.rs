@@ -26,7 +26,7 @@ pub struct Use {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
     Input,
-    /// One of several.
+    /// An input that is one of several.
     AnInput,
     Program,
     Handler,

@@ -34,6 +34,7 @@ struct Watcher {
     groups: usize,
 }
 
+/// The watcher of this process, if it has one: a process has one pipe to it, so this is no part of any value.
 static WATCHER: Mutex<Option<Watcher>> = Mutex::new(None);
 
 /// Ends the watcher when it is dropped.

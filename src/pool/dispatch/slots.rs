@@ -17,22 +17,23 @@ pub enum SlotState {
 /// What a sleeping slot could do with a job; the greatest is called first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Need {
-    /// Its worker has jobs, and is to be replaced in turn: the slot takes other jobs only while another slot has the
-    /// turn.
+    /// The slot's worker has jobs, and is to be replaced in turn: the slot takes other jobs only while another slot has
+    /// the turn.
     RunEmpty,
-    /// Its worker has jobs, and room for more.
+    /// The slot's worker has jobs, and room for more.
     Queue,
     /// The slot has no worker, and would start one.
     Start,
-    /// Its worker has not shown yet that it works.
+    /// The slot's worker has no job, and has not shown yet that it works.
     Begin,
-    /// Its worker has nothing to do, and is to be replaced in turn.
+    /// The slot's worker has nothing to do, and is to be replaced in turn.
     IdleInTurn,
-    /// Its worker has nothing to do.
+    /// The slot's worker has nothing to do.
     Idle,
 }
 
 impl Need {
+    /// Each need at the place of its number (`need as usize`), by which they are counted.
     pub const ALL: [Need; 6] = [Need::RunEmpty, Need::Queue, Need::Start, Need::Begin, Need::IdleInTurn, Need::Idle];
 
     pub fn of(standing: Standing) -> Need {

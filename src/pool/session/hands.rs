@@ -55,7 +55,7 @@ pub enum Manner {
 pub struct Hands {
     /// In the order given; the first is the head.
     open: VecDeque<Open>,
-    /// It becomes `OutOfOrder` when the worker answers so.
+    /// How the worker takes its jobs: `OutOfOrder` from the first answer on that shows it.
     pub manner: Manner,
 }
 

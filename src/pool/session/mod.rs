@@ -241,7 +241,7 @@ impl Session {
         }
     }
 
-    /// Its worker gets no more jobs and is replaced once it has none.
+    /// The worker gets no more jobs, and is replaced once it has none.
     pub fn retire(&mut self, now: Instant) {
         if let Some(live) = self.live_mut() {
             live.intake = Intake::Retiring;

@@ -108,16 +108,16 @@ pub struct Worker {
     pub ready_at: Option<Instant>,
     says_ready: bool,
     pub exited: Option<How>,
-    /// It has been sent a signal that ends it: what it writes from now on counts for no job.
+    /// The worker has been sent a signal that ends it: what it writes from now on counts for no job.
     pub condemned: bool,
     /// The session knows of its exit.
     pub exit_told: bool,
     /// The session knows of the end of its output.
     pub end_told: bool,
     running: Vec<Running>,
-    /// It ignores SIGTERM.
+    /// The worker ignores SIGTERM.
     deaf: bool,
-    /// It has said `ready`, or answered a job.
+    /// The worker has said `ready`, or answered a job.
     pub has_shown: bool,
     pub has_answered: bool,
     /// The session knows that its input is broken.

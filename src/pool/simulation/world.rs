@@ -25,6 +25,8 @@ use crate::words::job::{Extra, Job};
 use crate::words::outcome::{Outcome, Status};
 use crate::words::worker::{Channel, WorkerCommand};
 
+/// The time limits of the simulated pool. They are longer than the 9 s that a slow job takes, and short enough for many
+/// to pass in a scenario; that to load is longer than the 5 s that a worker takes at most.
 pub const TIMEOUT: Duration = Duration::from_secs(10);
 pub const START_TIMEOUT: Duration = Duration::from_secs(30);
 pub const GRACE: Duration = Duration::from_secs(2);
