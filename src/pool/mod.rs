@@ -115,6 +115,9 @@ impl Pool {
                 let why = why.lines().next().unwrap_or_default();
                 let waiting = dispatch.stop(level, why);
                 let mut unrun: Vec<_> = waiting.into_iter().map(|delivery| delivery.not_run(why)).collect();
+                if unrun.is_empty() {
+                    return;
+                }
                 account(&dispatch, &mut unrun, keep_jobs);
                 // Sending fails only where the collector is gone, and it goes only when every job has its record, or
                 // after a panic.

@@ -99,9 +99,9 @@ pub struct Seat<M, E> {
     has_started: bool,
     /// The worker's stdin is to be closed once all that is queued for it has been written.
     close_when_written: bool,
-    /// The dispatcher has put this slot among its sleepers, until this time if there is one. The slot must ask again
-    /// when it is awake, since jobs may be promised to it.
-    asleep: Option<Option<Instant>>,
+    /// The dispatcher has put this slot among its sleepers. The slot must ask again when it is awake, since jobs may be
+    /// promised to it.
+    asleep: bool,
     /// People have been told that no process can be had.
     told_starved: bool,
     /// When the worker's memory is to be looked at next.
@@ -137,7 +137,7 @@ impl<M: WorkerControl, E: Ear> Seat<M, E> {
             paused: false,
             has_started: false,
             close_when_written: false,
-            asleep: None,
+            asleep: false,
             told_starved: false,
             memory_due: now,
         }
@@ -223,14 +223,11 @@ impl<M: WorkerControl, E: Ear> Seat<M, E> {
     /// or where it believes that the slot is asleep.
     fn next_turn(&mut self, now: Instant) -> Turn {
         let Some(standing) = self.session.standing(!self.has_started, now) else { return Turn::Sleep(None) };
-        if self.asleep.is_none() && !standing.wants_a_turn() {
+        if !self.asleep && !standing.wants_a_turn() {
             return Turn::Sleep(None);
         }
         let turn = self.dispatch.ask(self.number, standing, now);
-        self.asleep = match &turn {
-            Turn::Sleep(until) if standing.wants_a_turn() => Some(*until),
-            _ => None,
-        };
+        self.asleep = matches!(turn, Turn::Sleep(_)) && standing.wants_a_turn();
         turn
     }
 

@@ -94,8 +94,13 @@ impl Slot {
             watch(&mut fds, machine.input(), PollFlags::OUT);
             None
         };
-        // If poll is interrupted or fails, no descriptor counts as ready, and another round follows.
-        let _ = rustix::event::poll(&mut fds, timeout.as_ref());
+        match rustix::event::poll(&mut fds, timeout.as_ref()) {
+            // If poll is interrupted, no descriptor counts as ready, and another round follows.
+            Ok(_) | Err(Errno::INTR) => {}
+            // The system is short of memory, or allows fewer descriptors than before. It is asked again a little later:
+            // this thread must not turn in circles.
+            Err(_) => std::thread::sleep(EXIT_CHECK),
+        }
         let ready = |index: Option<usize>| index.is_some_and(|index| !fds[index].revents().is_empty());
         Seen {
             rung: ready(Some(0)),
