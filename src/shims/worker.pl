@@ -207,7 +207,7 @@ sub progress {
     my ($self, $data) = @_;
     send_line("{\"id\":$self->{job},\"status\":\"progress\",\"data\":" . encode($data) . '}');
 }
-sub job { $_[0]{job} }
+sub job { $_[0]{job} + 0 }    # a number even after progress wrote it into a string
 sub attempt { $_[0]{attempt} }
 
 sub serve {
