@@ -91,10 +91,10 @@ impl Base {
     fn outputs(&self, output: Output, rejects: Option<Output>, source: &Source) -> Outputs {
         let settings = &self.settings.output;
         Outputs {
-            sink: collect::sink(settings, output, Arc::clone(&source.header)),
+            sink: collect::sink(settings, output, Arc::clone(&source.layout)),
             sink_name: settings.name(),
             rejects: rejects.map(|output| {
-                let rejects = Rejects::new(output, settings, Arc::clone(&source.header));
+                let rejects = Rejects::new(output, settings, Arc::clone(&source.layout));
                 (settings.rejects_name(), rejects)
             }),
             reorder: Reorder::new(settings.memory),
@@ -156,6 +156,10 @@ impl Base {
             timeout_field: settings.input.timeout_field.clone(),
             recall,
             keep_jobs: settings.pool.keep_jobs,
+            tell: {
+                let reporter = reporter.clone();
+                Box::new(move |words| reporter.notice(words))
+            },
         };
         // The thread of the source is never joined: it may sit in a read of an input that does not end.
         pool::guarded("source".to_owned(), messages, move || source.run(feed)).map_err(|error| no_thread(&error))?;

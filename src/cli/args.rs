@@ -8,10 +8,12 @@ use std::time::Duration;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Parser, ValueEnum};
 
+use super::columns::{Names, delimiter, names, quote};
 use crate::journal::settings::SyncPolicy;
 use crate::pool::settings::Depth;
 use crate::report::settings::Progress;
 use crate::text::people::duration;
+use crate::words::dialect::Quote;
 use crate::words::format::Format;
 
 const EXAMPLES: &str = "\
@@ -59,18 +61,33 @@ pub struct InputArgs {
     #[arg(short, long = "input", value_name = "FILE")]
     pub input: Vec<PathBuf>,
 
-    /// ndjson, csv, tsv or lines [default: by the file's ending, else ndjson]
+    /// ndjson, json, csv, tsv or lines [default: by the file's ending, else ndjson]
     ///
-    /// ndjson: one JSON text per line. csv, tsv: a header, then one job per row, an object of strings.
-    /// lines: each line is a job, a JSON string. Example: --from csv
-    #[arg(long, value_name = "FORMAT", value_parser = format(), hide_possible_values = true)]
+    /// ndjson: one JSON text per line. json: one array, whose elements are the jobs, or values printed over
+    /// any number of lines. csv, tsv: a header, then one job per row, an object of strings. lines: each line
+    /// is a job, a JSON string. Example: --from csv
+    #[arg(long, value_name = "FORMAT", value_parser = format(Format::OF_INPUTS), hide_possible_values = true)]
     pub from: Option<Format>,
 
     /// Column names of a CSV or TSV input that has no header
     ///
-    /// Example: --columns-in name,age
-    #[arg(long, value_name = "NAMES", value_delimiter = ',', hide_short_help = true)]
-    pub columns_in: Option<Vec<String>>,
+    /// They are one row of CSV. Example: --columns-in name,"income, net"
+    #[arg(long, value_name = "NAMES", value_parser = names, hide_short_help = true)]
+    pub columns_in: Option<Names>,
+
+    /// What stands between the cells of a CSV or TSV input: one character, or tab [default: comma; tab for TSV]
+    ///
+    /// An output of the same format has it too, and any CSV or TSV output where the input is no table.
+    /// Example: --delimiter ';'
+    #[arg(long, value_name = "C", value_parser = delimiter, hide_short_help = true)]
+    pub delimiter: Option<u8>,
+
+    /// What quotes the cells of a CSV or TSV input: one character, or none [default: "]
+    ///
+    /// With none, quotes are text. An output has the same character where it has the same delimiter; with
+    /// none it has the default. Example: --quote none
+    #[arg(long, value_name = "C", value_parser = quote, hide_short_help = true)]
+    pub quote: Option<Quote>,
 
     /// Refuse a job larger than SIZE (it becomes a bad_input record) [default: 64MiB]
     #[arg(long, value_name = "SIZE", value_parser = size, default_value = "64MiB", hide_default_value = true, hide_short_help = true)]
@@ -218,15 +235,16 @@ pub struct OutputArgs {
     ///
     /// With --protocol lines the default is lines. In lines output a string is its text, any other value is
     /// JSON, and a job that failed leaves an empty line, so that line N belongs to job N.
-    #[arg(long, value_name = "FORMAT", value_parser = format(), hide_possible_values = true)]
+    #[arg(long, value_name = "FORMAT", value_parser = format(Format::OF_OUTPUTS), hide_possible_values = true)]
     pub to: Option<Format>,
 
     /// Columns of CSV output: dotted paths into the record and the job
     ///
     /// Without it, rows are kept until the last result is known, so that no column is missed; with it they
-    /// are written as they come. Example: --columns name,data.petted,error.message
-    #[arg(long, value_name = "PATHS", value_delimiter = ',')]
-    pub columns: Option<Vec<String>>,
+    /// are written as they come. A path with a comma is quoted as in CSV; a name that has dots itself is found
+    /// too. Examples: --columns name,data.petted,error.message, --columns '"income, net",data.tax'
+    #[arg(long, value_name = "PATHS", value_parser = names)]
+    pub columns: Option<Names>,
 
     /// Write records as they finish, not in input order
     #[arg(long)]
@@ -350,9 +368,9 @@ pub fn completions(shell: clap_complete::Shell) -> Vec<u8> {
     script
 }
 
-/// A parser that takes the name of a format: `ndjson`, `csv` …
-fn format() -> impl TypedValueParser<Value = Format> {
-    named(Format::ALL.map(|format| (format.name(), format)))
+/// A parser that takes the name of one of these formats: `ndjson`, `csv` …
+fn format<const N: usize>(formats: [Format; N]) -> impl TypedValueParser<Value = Format> {
+    named(formats.map(|format| (format.name(), format)))
 }
 
 fn progress() -> impl TypedValueParser<Value = Progress> {

@@ -1,6 +1,7 @@
 //! The command line: what was typed, and what it means for each part. Nothing else knows clap.
 
 mod args;
+mod columns;
 mod settings;
 
 pub use args::{Args, completions};

@@ -15,9 +15,10 @@ use crate::pool::settings::{Depth, PoolSettings, ahead};
 use crate::protocol::Protocol;
 use crate::report::settings::{ReportSettings, Verbosity};
 use crate::shims;
-use crate::source::settings::{Compression, InputFile, InputSettings};
+use crate::source::settings::{InputFile, InputSettings};
+use crate::words::dialect::{Dialect, Quote};
 use crate::words::error::{Error, Result};
-use crate::words::format::Format;
+use crate::words::format::{Compression, Format};
 use crate::words::outcome::Status;
 use crate::words::worker::{Channel, HandlerChoice, WorkerCommand};
 
@@ -77,7 +78,9 @@ fn handler(args: &WorkerArgs) -> Option<HandlerChoice> {
 fn input(args: &Args, files: Vec<InputFile>) -> InputSettings {
     InputSettings {
         files,
-        columns: args.input.columns_in.clone(),
+        columns: args.input.columns_in.clone().map(|names| names.0),
+        delimiter: args.input.delimiter,
+        quote: args.input.quote.unwrap_or_default(),
         max_job_bytes: args.input.max_job_bytes,
         timeout_field: args.limits.timeout_field.clone(),
         keep_raw: args.output.rejects.is_some(),
@@ -167,6 +170,7 @@ fn format_by_ending(path: &Path) -> Option<Format> {
         "csv" => Some(Format::Csv),
         "tsv" | "tab" => Some(Format::Tsv),
         "ndjson" | "jsonl" => Some(Format::Ndjson),
+        "json" => Some(Format::Json),
         "txt" | "lines" => Some(Format::Lines),
         _ => None,
     }
@@ -174,7 +178,7 @@ fn format_by_ending(path: &Path) -> Option<Format> {
 
 fn output(args: &Args, inputs: &[InputFile], protocol: Protocol) -> Result<OutputSettings> {
     let path = args.output.output.clone().filter(|path| path.as_os_str() != "-");
-    let by_ending = path.as_deref().and_then(format_by_ending);
+    let by_ending = path.as_deref().and_then(format_by_ending).filter(|format| Format::OF_OUTPUTS.contains(format));
     let by_protocol = if protocol == Protocol::Lines { Format::Lines } else { Format::Ndjson };
     let format = args.output.to.or(by_ending).unwrap_or(by_protocol);
     if format == Format::Lines && args.output.unordered {
@@ -193,14 +197,37 @@ fn output(args: &Args, inputs: &[InputFile], protocol: Protocol) -> Result<Outpu
     Ok(OutputSettings {
         path,
         format,
-        columns: args.output.columns.clone(),
+        columns: args.output.columns.clone().map(|names| names.0),
         order: if args.output.unordered { Order::Completion } else { Order::Input },
         style: RecordStyle { meta: args.output.meta, echo: args.output.echo },
         rejects: args.output.rejects.clone(),
         csv_safe: args.output.csv_safe,
         input_format: inputs[0].format,
-        input_has_header: args.input.columns_in.is_none(),
+        dialect: output_dialect(&args.input, inputs[0].format, format)?,
         memory: args.limits.memory,
+    })
+}
+
+/// How a table is written: as the input is, where that is what was said of it.
+fn output_dialect(args: &InputArgs, input: Format, output: Format) -> Result<Dialect> {
+    let plain = Dialect::of(output, None, Quote::Double);
+    if args.delimiter.is_none() && args.quote.is_none() {
+        return Ok(plain);
+    }
+    if !input.is_table() && !output.is_table() {
+        let flag = if args.delimiter.is_some() { "--delimiter" } else { "--quote" };
+        return Err(Error::refused(format!("{flag} is for CSV and TSV")).hint("add --from csv"));
+    }
+    let of_input = Dialect::of(input, args.delimiter, args.quote.unwrap_or_default());
+    if of_input.quote == Some(of_input.delimiter) {
+        return Err(Error::refused("--delimiter and --quote are the same character"));
+    }
+    if input.is_table() && input != output {
+        return Ok(plain);
+    }
+    Ok(match Dialect::of(output, args.delimiter, args.quote.unwrap_or_default()) {
+        Dialect { quote: None, delimiter, .. } => Dialect { delimiter, ..plain },
+        dialect => dialect,
     })
 }
 

@@ -323,6 +323,9 @@ impl Collecting {
             let error = Error::io(format!("{name}: {}", reason(&error)));
             self.fail(error);
         }
+        let outputs = &self.collector.outputs;
+        let of_rejects = outputs.rejects.as_ref().and_then(|(_, rejects)| rejects.notice());
+        outputs.sink.notices().into_iter().chain(of_rejects).for_each(|words| self.collector.reporter.notice(words));
     }
 
     fn sink_failed(&mut self, error: SinkError) {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::words::job::{Extra, Job};
+use crate::words::job::{Extent, Extra, Job};
 use crate::words::outcome::{Outcome, Status};
 
 /// Appends one outcome. The job's own time limit and its key are not kept: it has run, and is in the journal.
@@ -20,7 +20,7 @@ pub fn encode(outcome: &Outcome, out: &mut Vec<u8>) {
     put_bytes(&outcome.payload, out);
     put_bytes(&job.data, out);
     let raw = job.extra.as_ref().and_then(|extra| extra.raw.as_ref());
-    out.push(u8::from(raw.is_some()));
+    out.push(u8::from(raw.is_some()) + 2 * job.extent() as u8);
     if let Some(raw) = raw {
         put_bytes(raw, out);
     }
@@ -38,8 +38,10 @@ pub fn decode(bytes: &[u8]) -> Option<Outcome> {
     let elapsed = Duration::from_nanos(get(rest)?);
     let payload = get_bytes(rest)?;
     let data = get_bytes(rest)?;
-    let raw = if take(1, rest)?[0] == 1 { Some(get_bytes(rest)?) } else { None };
-    let extra = raw.map(|raw| Box::new(Extra { raw: Some(raw), ..Extra::default() }));
+    let kind = take(1, rest)?[0];
+    let extent = [Extent::Whole, Extent::Open, Extent::Cut].into_iter().nth(usize::from(kind >> 1))?;
+    let raw = if kind & 1 != 0 { Some(get_bytes(rest)?) } else { None };
+    let extra = raw.map(|raw| Box::new(Extra { raw: Some(raw), extent, ..Extra::default() }));
     Some(Outcome { job: Job { number, line, data, extra }, status, payload, attempts, worker, elapsed })
 }
 

@@ -1,5 +1,7 @@
 //! Where outcomes go: into order, into records, into files.
 
+mod all_columns;
+mod chosen_columns;
 mod collector;
 mod csv;
 mod encode;
@@ -16,27 +18,31 @@ mod spill;
 pub mod stop_policy;
 pub mod temporary;
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use crate::words::format::Format;
-use crate::words::header::Header;
+use crate::words::layout::Layout;
+use all_columns::AllColumns;
+use chosen_columns::ChosenColumns;
 use settings::OutputSettings;
 use sink::Sink;
 
+pub use all_columns::ROWS_IN_MEMORY;
+pub use chosen_columns::check_paths;
 pub use collector::{Collected, Collector, Outputs};
-pub use csv::ROWS_IN_MEMORY;
 pub use output::Output;
 pub use rejects::Rejects;
 pub use reorder::Reorder;
 
-/// The sink for the output's format. `header` is filled in by the source with the header of the input's table.
-pub fn sink(settings: &OutputSettings, output: Output, header: Arc<OnceLock<Header>>) -> Box<dyn Sink> {
+/// The sink for the output's format. `layout` is filled in by the source.
+pub fn sink(settings: &OutputSettings, output: Output, layout: Arc<Layout>) -> Box<dyn Sink> {
     match settings.format {
-        Format::Ndjson => Box::new(ndjson::NdjsonSink::new(output, settings.style)),
+        // JSON is a format of inputs.
+        Format::Ndjson | Format::Json => Box::new(ndjson::NdjsonSink::new(output, settings.style)),
         Format::Lines => Box::new(lines::LinesSink::new(output)),
         Format::Csv | Format::Tsv => match &settings.columns {
-            Some(columns) => Box::new(csv::ChosenColumns::new(output, settings, columns)),
-            None => Box::new(csv::AllColumns::new(output, settings, header)),
+            Some(columns) => Box::new(ChosenColumns::new(output, settings, columns)),
+            None => Box::new(AllColumns::new(output, settings, layout)),
         },
     }
 }

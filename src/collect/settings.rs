@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::words::dialect::Dialect;
 use crate::words::format::Format;
 
 #[derive(Debug, Clone)]
@@ -9,6 +10,8 @@ pub struct OutputSettings {
     /// `None` is stdout.
     pub path: Option<PathBuf>,
     pub format: Format,
+    /// How a table is written.
+    pub dialect: Dialect,
     pub columns: Option<Vec<String>>,
     pub order: Order,
     pub style: RecordStyle,
@@ -16,8 +19,6 @@ pub struct OutputSettings {
     pub csv_safe: bool,
     /// The input's format, in which rejects are written.
     pub input_format: Format,
-    /// Whether the input's table has a header. It has none with `--columns-in`, and then the rejects get none either.
-    pub input_has_header: bool,
     /// How many bytes of memory results may take that wait for their turn; the rest waits on disk.
     pub memory: usize,
 }

@@ -12,6 +12,10 @@ pub trait Sink {
     fn flush(&mut self) -> io::Result<()>;
     /// Writes what is still held back: no outcome will follow.
     fn finish(&mut self) -> Result<(), SinkError>;
+    /// What the user should know of the output, once it is finished.
+    fn notices(&self) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 /// Why a record was not written.

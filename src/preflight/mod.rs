@@ -17,7 +17,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::cli::Settings;
-use crate::collect::Output;
+use crate::collect::{self, Output};
 use crate::journal::{self, Journal};
 use crate::pool::process;
 use crate::report::WholeFile;
@@ -71,6 +71,7 @@ pub fn look(settings: &Settings, context: &Context) -> Result<Ready> {
     written.targets().try_for_each(Target::check_given)?;
 
     let source = Source::new(&settings.input, inputs, context)?;
+    collect::check_paths(&settings.output, source.layout.columns.get().map(Vec::as_slice))?;
     let notice = room::try_temporary_directory(&settings.output, source.size)?;
     let Written { output, rejects, progress_file, summary, journal } = written;
     let journal = settings.journal.as_ref().zip(journal).map(|(settings, journal)| journal.read(settings));

@@ -1,223 +1,220 @@
 //! CSV and TSV: a header, then one job per row, an object of strings.
 //!
-//! Rows are split here, by line breaks outside of quotes, so that each is handed on as soon as it has arrived,
-//! has its own bytes (for `--rejects`) and its exact line number, and a quote that is never closed swallows one
-//! row and not the file. What is in a row is for `csv_core` to say.
+//! What a row is, is for `rows` to say; what a row becomes, for `columns`. Here is what comes before the first row,
+//! and the reading.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use bytes::Bytes;
-use csv_core::ReadRecordResult;
 
-use super::by_line::bad;
+use super::by_line::too_long;
+use super::columns::{self, Columns};
 use super::frame::{Frame, Frames, More};
 use super::input::{Got, Input};
+use super::rows::RowQueue;
 use crate::source::settings::InputSettings;
+use crate::words::dialect::Dialect;
 use crate::words::error::{Error, Result};
 use crate::words::format::Format;
-use crate::words::header::Header;
+use crate::words::layout::{BYTE_ORDER_MARK, Layout, LineEnd};
 
 pub struct CsvFrames {
     input: Input,
     rows: RowQueue,
-    parser: csv_core::Reader,
-    /// The table's columns, shared with what writes the output; all tables of a run have the same.
-    shared: Arc<OnceLock<Header>>,
-    columns: Option<Columns>,
+    /// What all tables of a run have in common, and what the outputs write again.
+    layout: Arc<Layout>,
+    head: Head,
     settings: InputSettings,
     format: Format,
     ended: bool,
-    fields: Vec<u8>,
-    ends: Vec<usize>,
+    notice: Option<String>,
 }
 
-/// What the rows of this table are read with.
-struct Columns {
-    names: Vec<String>,
-    /// `"name":` of each column, as JSON.
-    keys: Vec<Vec<u8>>,
+/// How far the beginning of the table has been read.
+enum Head {
+    Unread,
+    /// A line `sep=;` would have been taken, with its line end.
+    Separator {
+        line: Vec<u8>,
+    },
+    Read(Columns),
 }
+
+/// So many rows at once at most, so that the pool gets them while the rest is still being read.
+const ROWS: usize = 1024;
 
 impl CsvFrames {
-    pub fn new(input: Input, settings: &InputSettings, format: Format, shared: Arc<OnceLock<Header>>) -> CsvFrames {
-        let delimiter = if format == Format::Tsv { b'\t' } else { b',' };
+    pub fn new(input: Input, settings: &InputSettings, format: Format, layout: Arc<Layout>) -> CsvFrames {
         CsvFrames {
             input,
-            rows: RowQueue::new(delimiter),
-            parser: csv_core::ReaderBuilder::new().delimiter(delimiter).build(),
-            shared,
-            columns: None,
+            rows: RowQueue::new(Dialect::of(format, settings.delimiter, settings.quote)),
+            layout,
+            head: Head::Unread,
             settings: settings.clone(),
             format,
             ended: false,
-            fields: Vec::new(),
-            ends: Vec::new(),
+            notice: None,
         }
     }
 
-    /// Reads the header, if it is not known yet, so that a bad one is refused before anything is run. Waits for
-    /// it. Returns false if the input ended, or the run is being stopped, before it came.
-    fn read_header(&mut self) -> Result<bool> {
-        if self.columns.is_some() {
-            return Ok(true);
-        }
-        if let Some(names) = self.settings.columns.clone() {
-            return self.set_columns(names, Bytes::new()).map(|()| true);
-        }
+    /// Reads all that comes before the first row, if that has not been done, so that a bad header is refused before
+    /// anything is run. Waits for it. Returns false if the input ended, or the run is being stopped, before it came.
+    fn read_head(&mut self) -> Result<bool> {
         loop {
-            match self.rows.next(self.ended) {
-                Some(row) if row.bytes.is_empty() => {}
-                Some(row) if self.format == Format::Csv && row.line == 1 && self.takes_separator(&row.bytes) => {}
-                Some(row) => {
-                    let names = if row.open_quote { None } else { self.parse(&row.bytes).ok() };
-                    let names = names.ok_or_else(|| {
-                        let name = self.input.name();
-                        Error::refused(format!("{name}: line {}: the header cannot be read as CSV in UTF-8", row.line))
-                    })?;
-                    return self.set_columns(names, row.bytes).map(|()| true);
+            match std::mem::replace(&mut self.head, Head::Unread) {
+                Head::Read(columns) => {
+                    self.head = Head::Read(columns);
+                    return Ok(true);
                 }
-                None if self.ended => return Ok(false),
-                None if self.rows.buffered() > self.settings.max_job_bytes => {
-                    let name = self.input.name();
-                    return Err(Error::refused(format!("{name}: line 1: the header is longer than --max-job-bytes")));
+                Head::Unread => {
+                    if let Some(names) = self.settings.columns.clone().filter(|_| self.layout.columns.get().is_none()) {
+                        self.agree(names)?;
+                    }
+                    if let Some(line) = self.take_separator() {
+                        self.head = Head::Separator { line };
+                        continue;
+                    }
                 }
-                None => match self.input.read(self.rows.buffer())? {
-                    Got::Bytes => {}
-                    Got::End => self.ended = true,
-                    Got::Stopped => return Ok(false),
-                },
+                Head::Separator { line } => {
+                    if let Some(columns) = self.read_columns(&line)? {
+                        self.head = Head::Read(columns);
+                        continue;
+                    }
+                    self.head = Head::Separator { line };
+                    if self.ended {
+                        return Ok(false);
+                    }
+                    if self.rows.buffered() > self.settings.max_job_bytes {
+                        let (name, line) = (self.input.name(), self.rows.line());
+                        let words = format!("{name}: line {line}: the header is longer than --max-job-bytes");
+                        return Err(Error::refused(words));
+                    }
+                }
+            }
+            match self.input.read(self.rows.buffer())? {
+                Got::Bytes => {}
+                Got::End => self.ended = true,
+                Got::Stopped => return Ok(false),
             }
         }
     }
 
-    /// `sep=;` in the first line, as Excel writes it.
-    fn takes_separator(&mut self, row: &[u8]) -> bool {
-        let [b's' | b'S', b'e' | b'E', b'p' | b'P', b'=', separator] = row else { return false };
-        self.rows.delimiter = *separator;
-        self.parser = csv_core::ReaderBuilder::new().delimiter(*separator).build();
-        true
-    }
-
-    fn set_columns(&mut self, names: Vec<String>, raw: Bytes) -> Result<()> {
-        let file = self.input.name();
-        for (index, name) in names.iter().enumerate() {
-            let column = index + 1;
-            if name.is_empty() {
-                return Err(Error::refused(format!("{file}: column {column} of the header has no name")));
-            }
-            if let Some(first) = names[..index].iter().position(|other| other == name) {
-                let first = first + 1;
-                return Err(Error::refused(format!("{file}: columns {first} and {column} are both called {name:?}")));
-            }
+    /// Takes the line `sep=;` that Excel reads and writes before a header, and returns it with its line end: nothing
+    /// if the table begins otherwise, `None` if that cannot be said yet.
+    fn take_separator(&mut self) -> Option<Vec<u8>> {
+        let start = self.rows.begun();
+        if self.format != Format::Csv || !begins_like(start, b"sep=") {
+            return Some(Vec::new());
         }
-        let header = Header { names: names.clone(), raw };
-        let agreed = self.shared.get_or_init(|| header);
-        if agreed.names != names {
-            let expected = agreed.names.join(",");
-            return Err(Error::refused(format!("{file}: its header differs from that of the file before: {expected}")));
-        }
-        let key = |name: &String| {
-            let mut key = serde_json::to_vec(name).expect("a string always serializes");
-            key.push(b':');
-            key
+        let (separator, line_end) = match *start {
+            [_, _, _, _, separator, b'\r', b'\n', ..] => (separator, 2),
+            [_, _, _, _, _, b'\r'] if !self.ended => return None,
+            [_, _, _, _, separator, b'\r' | b'\n', ..] => (separator, 1),
+            [_, _, _, _, separator] if self.ended => (separator, 0),
+            [_, _, _, _, _, _, ..] => return Some(Vec::new()),
+            _ if self.ended => return Some(Vec::new()),
+            _ => return None,
         };
-        self.columns = Some(Columns { keys: names.iter().map(key).collect(), names });
-        Ok(())
+        let line = start[..5 + line_end].to_vec();
+        self.rows.skip(line.len(), 1);
+        self.rows.dialect.delimiter = self.settings.delimiter.unwrap_or(separator);
+        Some(line)
     }
 
-    /// The fields of one row, or which of them is not UTF-8 (from 1).
-    fn parse(&mut self, row: &[u8]) -> std::result::Result<Vec<String>, usize> {
-        self.split_fields(row);
-        let mut start = 0;
-        let mut names = Vec::new();
-        for (index, &end) in self.ends.iter().enumerate() {
-            let name = std::str::from_utf8(&self.fields[start..end]).map_err(|_| index + 1)?;
-            names.push(name.to_owned());
-            start = end;
+    /// The columns of the table, once they are known. `separator` is what was taken before the header.
+    fn read_columns(&mut self, separator: &[u8]) -> Result<Option<Columns>> {
+        let mark = if self.input.has_mark() { BYTE_ORDER_MARK } else { b"" };
+        let mut head = [mark, separator].concat();
+        let quote = self.rows.dialect.quote;
+        let mut names = self.settings.columns.clone();
+        if names.is_none() {
+            let delimiter = self.rows.dialect.delimiter;
+            let row = loop {
+                match self.rows.next(self.ended) {
+                    None => return Ok(None),
+                    Some(row) if row.bytes.is_empty() => {}
+                    Some(row) => break row,
+                }
+            };
+            let (read, line) = (columns::names(&row, quote), row.line);
+            head.extend_from_slice(row.bytes);
+            let Some(read) = read else {
+                let name = self.input.name();
+                return Err(Error::refused(format!("{name}: line {line}: the header cannot be read as CSV in UTF-8")));
+            };
+            if self.settings.delimiter.is_none() && separator.is_empty() {
+                self.notice = other_delimiter(&read, delimiter).map(|hint| format!("{}: {hint}", self.input.name()));
+            }
+            head.extend_from_slice(self.rows.line_end().unwrap_or(LineEnd::Lf).bytes());
+            names = Some(read);
+        }
+        let names = self.agree(names.unwrap_or_default())?;
+        self.layout.head.get_or_init(|| Bytes::from(head));
+        let delimiter = self.rows.dialect.delimiter;
+        if *self.layout.delimiter.get_or_init(|| delimiter) != delimiter && self.settings.keep_raw {
+            let file = self.input.name();
+            let words = format!("{file}: its delimiter differs from that of the file before");
+            return Err(Error::refused(words).hint("--rejects has one for all; run the files apart"));
+        }
+        Ok(Some(Columns::new(names, quote, self.settings.keep_raw)))
+    }
+
+    /// The names as they are used: they must be those of the files before.
+    fn agree(&self, mut names: Vec<String>) -> Result<Vec<String>> {
+        let file = self.input.name();
+        columns::name_the_nameless(&mut names);
+        if let Some((first, second)) = columns::namesakes(&names) {
+            let name = &names[first - 1];
+            return Err(Error::refused(format!("{file}: columns {first} and {second} are both called {name:?}")));
+        }
+        let agreed = self.layout.columns.get_or_init(|| names.clone());
+        if *agreed != names {
+            let expected = agreed.join(",");
+            return Err(Error::refused(format!("{file}: its header differs from that of the file before: {expected}")));
         }
         Ok(names)
     }
 
-    /// Leaves the fields of a row, without their quotes, in `fields`, and where each ends in `ends`.
-    fn split_fields(&mut self, row: &[u8]) {
-        self.parser.reset();
-        self.fields.clear();
-        self.fields.resize(row.len() + 1, 0);
-        self.ends.clear();
-        self.ends.resize(row.len() + 2, 0);
-        let (mut read, mut wrote, mut ended) = (0, 0, 0);
-        loop {
-            // An empty input after the last byte says that the row has ended.
-            let (result, bytes, out, ends) =
-                self.parser.read_record(&row[read..], &mut self.fields[wrote..], &mut self.ends[ended..]);
-            read += bytes;
-            wrote += out;
-            ended += ends;
-            match result {
-                ReadRecordResult::InputEmpty => {}
-                // There is room for every byte to be a field.
-                ReadRecordResult::OutputFull
-                | ReadRecordResult::OutputEndsFull
-                | ReadRecordResult::Record
-                | ReadRecordResult::End => break,
+    /// Appends the rows that are whole.
+    fn take_rows(&mut self, frames: &mut Vec<Frame>) {
+        let Head::Read(columns) = &self.head else { return };
+        while frames.len() < ROWS
+            && let Some(row) = self.rows.next(self.ended)
+        {
+            if row.bytes.len() > self.settings.max_job_bytes {
+                frames.push(too_long(row.bytes, row.line, self.settings.max_job_bytes));
+            } else if !row.bytes.is_empty() {
+                // A blank line is no row.
+                frames.push(columns.frame(&row));
             }
         }
-        self.ends.truncate(ended);
-    }
-
-    fn frame(&mut self, row: Row) -> Frame {
-        let keep = self.settings.keep_raw;
-        if row.open_quote {
-            let reason = "a quote is opened that is never closed".to_owned();
-            return bad(&row.bytes, row.line, reason, keep);
+        if let Some(line_end) = self.rows.line_end() {
+            self.layout.line_end.get_or_init(|| line_end);
         }
-        if row.bytes.len() > self.settings.max_job_bytes {
-            let reason = format!("longer than --max-job-bytes ({} bytes)", self.settings.max_job_bytes);
-            return bad(&row.bytes, row.line, reason, keep);
-        }
-        self.split_fields(&row.bytes);
-        let columns = self.columns.as_ref().expect("the header has been read");
-        let (expected, found) = (columns.names.len(), self.ends.len());
-        if expected != found {
-            let s = if expected == 1 { "" } else { "s" };
-            return bad(&row.bytes, row.line, format!("expected {expected} field{s}, found {found}"), keep);
-        }
-        let mut data =
-            Vec::with_capacity(row.bytes.len() + columns.keys.iter().map(|key| key.len() + 3).sum::<usize>());
-        let mut start = 0;
-        for (index, (key, &end)) in columns.keys.iter().zip(&self.ends).enumerate() {
-            let Ok(text) = std::str::from_utf8(&self.fields[start..end]) else {
-                let name = &columns.names[index];
-                return bad(&row.bytes, row.line, format!("column {name:?} is not UTF-8"), keep);
-            };
-            data.push(if index == 0 { b'{' } else { b',' });
-            data.extend_from_slice(key);
-            serde_json::to_writer(&mut data, text).expect("a string always serializes, and a Vec takes it");
-            start = end;
-        }
-        data.push(b'}');
-        let raw = self.settings.keep_raw.then_some(row.bytes);
-        Frame { line: row.line, data: Ok(Bytes::from(data)), raw }
     }
 }
 
-/// One read's worth of rows at most, so that the pool gets them while the rest is still being read.
-const ROWS: usize = 1024;
+fn begins_like(bytes: &[u8], word: &[u8]) -> bool {
+    let common = bytes.len().min(word.len());
+    bytes[..common].eq_ignore_ascii_case(&word[..common])
+}
+
+/// What to say of a header that is one column and looks like several.
+fn other_delimiter(names: &[String], delimiter: u8) -> Option<String> {
+    let [name] = names else { return None };
+    let other =
+        [';', '\t', '|', ','].into_iter().find(|&other| other != char::from(delimiter) && name.contains(other))?;
+    let typed = if other == '\t' { "--from tsv".to_owned() } else { format!("--delimiter '{other}'") };
+    Some(format!("the header is one column, {name:?}; hint: {typed}"))
+}
 
 impl Frames for CsvFrames {
     fn read(&mut self, frames: &mut Vec<Frame>) -> Result<More> {
-        if !self.read_header()? {
+        if !self.read_head()? {
             return Ok(if self.ended { More::End } else { More::Stopped });
         }
         loop {
-            while frames.len() < ROWS
-                && let Some(row) = self.rows.next(self.ended)
-            {
-                // A blank line is no row.
-                if !row.bytes.is_empty() {
-                    frames.push(self.frame(row));
-                }
-            }
+            self.take_rows(frames);
             if !frames.is_empty() {
                 return Ok(More::Frames);
             }
@@ -225,12 +222,13 @@ impl Frames for CsvFrames {
                 return Ok(More::End);
             }
             if self.rows.buffered() > self.settings.max_job_bytes {
-                // Nobody knows where the next row begins: this is the end of this file.
-                self.ended = true;
-                let row = self.rows.rest();
-                let reason = "the row is longer than --max-job-bytes".to_owned();
-                frames.push(bad(&row.bytes, row.line, reason, self.settings.keep_raw));
-                return Ok(More::Frames);
+                if !self.rows.is_cut() {
+                    frames.push(too_long(self.rows.begun(), self.rows.line(), self.settings.max_job_bytes));
+                }
+                self.rows.cut();
+                if !frames.is_empty() {
+                    return Ok(More::Frames);
+                }
             }
             match self.input.read(self.rows.buffer())? {
                 Got::Bytes => {}
@@ -241,146 +239,59 @@ impl Frames for CsvFrames {
     }
 
     fn look(&mut self) -> Result<()> {
-        self.read_header().map(drop)
+        self.read_head().map(drop)
     }
 
     fn consumed(&self) -> u64 {
         self.input.consumed(self.rows.buffered())
     }
-}
 
-/// A row's own bytes, without the line end.
-struct Row {
-    bytes: Bytes,
-    /// Where it begins, from 1.
-    line: u64,
-    /// The input ended inside of a quoted field.
-    open_quote: bool,
-}
-
-/// Splits bytes into rows at the line breaks that are not inside of a quoted field.
-struct RowQueue {
-    delimiter: u8,
-    buffer: Vec<u8>,
-    /// Where the row that is being looked at begins.
-    start: usize,
-    /// What has been looked at.
-    at: usize,
-    quoted: bool,
-    line: u64,
-}
-
-impl RowQueue {
-    fn new(delimiter: u8) -> RowQueue {
-        RowQueue { delimiter, buffer: Vec::new(), start: 0, at: 0, quoted: false, line: 1 }
-    }
-
-    /// The buffer to append to.
-    fn buffer(&mut self) -> &mut Vec<u8> {
-        self.buffer.drain(..self.start);
-        self.at -= self.start;
-        self.start = 0;
-        &mut self.buffer
-    }
-
-    /// Bytes of a row that has not ended.
-    fn buffered(&self) -> usize {
-        self.buffer.len() - self.start
-    }
-
-    /// The next whole row; the rest of the bytes, if that is all there will be.
-    fn next(&mut self, ended: bool) -> Option<Row> {
-        loop {
-            let rest = &self.buffer[self.at..];
-            if self.quoted {
-                let Some(quote) = memchr::memchr(b'"', rest) else {
-                    self.at = self.buffer.len();
-                    break;
-                };
-                match rest.get(quote + 1) {
-                    // A doubled quote is a quote.
-                    Some(b'"') => self.at += quote + 2,
-                    // The next byte decides, when it comes.
-                    None if !ended => {
-                        self.at += quote;
-                        return None;
-                    }
-                    _ => {
-                        self.at += quote + 1;
-                        self.quoted = false;
-                    }
-                }
-                continue;
-            }
-            let Some(found) = memchr::memchr2(b'"', b'\n', rest) else {
-                self.at = self.buffer.len();
-                break;
-            };
-            let place = self.at + found;
-            self.at = place + 1;
-            if self.buffer[place] == b'\n' {
-                return Some(self.cut(place));
-            }
-            // Only at the beginning of a field a quote quotes.
-            self.quoted = place == self.start || self.buffer[place - 1] == self.delimiter;
-        }
-        if ended && self.start < self.buffer.len() { Some(self.rest()) } else { None }
-    }
-
-    fn cut(&mut self, end: usize) -> Row {
-        let row = &self.buffer[self.start..end];
-        let line = self.line;
-        self.line += memchr::memchr_iter(b'\n', row).count() as u64 + 1;
-        self.start = self.at;
-        let bytes = Bytes::copy_from_slice(row.strip_suffix(b"\r").unwrap_or(row));
-        Row { bytes, line, open_quote: std::mem::take(&mut self.quoted) }
-    }
-
-    /// All that is left, as one row.
-    fn rest(&mut self) -> Row {
-        self.at = self.buffer.len();
-        self.cut(self.buffer.len())
+    fn notice(&mut self) -> Option<String> {
+        self.notice.take()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
-
-    fn settings(columns: Option<&[&str]>) -> InputSettings {
-        let columns = columns.map(|names| names.iter().map(|&name| name.to_owned()).collect());
-        InputSettings { files: vec![], columns, max_job_bytes: 10_000, timeout_field: None, keep_raw: true }
-    }
+    use crate::words::dialect::Quote;
 
     type Rows = Vec<(u64, std::result::Result<String, String>, String)>;
 
-    fn read(pieces: Vec<Vec<u8>>, columns: Option<&[&str]>) -> Result<Rows> {
-        let shared = Arc::new(OnceLock::new());
-        let mut reader = CsvFrames::new(Input::of(pieces), &settings(columns), Format::Csv, shared);
+    fn read_as(format: Format, settings: InputSettings, pieces: Vec<Vec<u8>>) -> Result<Rows> {
+        let settings = InputSettings { keep_raw: true, ..settings };
+        let mut reader = CsvFrames::new(Input::of(pieces), &settings, format, Arc::default());
         let mut all = Vec::new();
         let mut frames = Vec::new();
         while reader.read(&mut frames)? == More::Frames {
             let text = |bytes: Bytes| String::from_utf8_lossy(&bytes).into_owned();
-            all.extend(
-                frames
-                    .drain(..)
-                    .map(|frame| (frame.line, frame.data.map(text), frame.raw.map(text).unwrap_or_default())),
-            );
+            let row = |frame: Frame| (frame.line, frame.data.map(text), frame.raw.map(text).unwrap_or_default());
+            all.extend(frames.drain(..).map(row));
         }
         Ok(all)
+    }
+
+    fn read(pieces: Vec<Vec<u8>>, columns: Option<&[&str]>) -> Result<Rows> {
+        let columns = columns.map(|names| names.iter().map(|&name| name.to_owned()).collect());
+        read_as(Format::Csv, InputSettings { columns, ..InputSettings::for_tests() }, pieces)
     }
 
     fn rows(input: &[u8]) -> Rows {
         read(vec![input.to_vec()], None).unwrap()
     }
 
-    fn check(input: &[u8], expected: &[(u64, &str)]) {
+    #[track_caller]
+    fn check_as(format: Format, settings: InputSettings, input: &[u8], expected: &[(u64, &str)]) {
+        let rows = read_as(format, settings, vec![input.to_vec()]).unwrap();
         let got: Vec<(u64, String)> =
-            rows(input).into_iter().map(|(line, data, _)| (line, data.unwrap_or_else(|reason| reason))).collect();
+            rows.into_iter().map(|(line, data, _)| (line, data.unwrap_or_else(|reason| reason))).collect();
         let expected: Vec<(u64, String)> = expected.iter().map(|&(line, data)| (line, data.to_owned())).collect();
         assert_eq!(got, expected);
+    }
+
+    #[track_caller]
+    fn check(input: &[u8], expected: &[(u64, &str)]) {
+        check_as(Format::Csv, InputSettings::for_tests(), input, expected);
     }
 
     #[test]
@@ -400,6 +311,9 @@ mod tests {
         check(b"\xef\xbb\xbf\"a\"\r\n1\r\n\r\n2", &[(2, r#"{"a":"1"}"#), (4, r#"{"a":"2"}"#)]);
         check(b"a\n\"\"\n", &[(2, r#"{"a":""}"#)]);
         check(b"sep=;\na;b\n1;2\n", &[(3, r#"{"a":"1","b":"2"}"#)]);
+        check(b"SEP=\t\r\na\tb\r\n1\t2\r\n", &[(3, r#"{"a":"1","b":"2"}"#)]);
+        check(b"sep=,x\n1,2\n", &[(2, r#"{"sep=":"1","x":"2"}"#)]);
+        check(b",a,\n1,2,3\n", &[(2, r#"{"column_1":"1","a":"2","column_3":"3"}"#)]);
         check(b"a,b\n", &[]);
         check(b"", &[]);
     }
@@ -420,9 +334,79 @@ mod tests {
     #[test]
     fn a_quote_that_is_never_closed_costs_the_rest_and_nothing_before_it() {
         check(b"a\n1\n\"2\n3\n4\n", &[(2, r#"{"a":"1"}"#), (3, "a quote is opened that is never closed")]);
-        let mut endless = b"a\n1\n\"".to_vec();
-        endless.resize(50_000, b'x');
-        check(&endless, &[(2, r#"{"a":"1"}"#), (3, "the row is longer than --max-job-bytes")]);
+    }
+
+    #[test]
+    fn a_row_that_is_too_long_is_one_bad_frame_and_the_next_is_a_job() {
+        let long = format!("a,b\n1,2\n\"{}\n\"\"\",x\n3,4\n", "x\n".repeat(10_000));
+        for size in [100, 7000, 1 << 20] {
+            let pieces = long.as_bytes().chunks(size).map(<[u8]>::to_vec).collect();
+            let rows = read(pieces, None).unwrap();
+            let lines: Vec<(u64, bool)> = rows.iter().map(|row| (row.0, row.1.is_ok())).collect();
+            assert_eq!(lines, [(2, true), (3, false), (10_005, true)]);
+            assert_eq!(rows[1].1, Err("longer than --max-job-bytes (10000 bytes)".to_owned()));
+        }
+    }
+
+    #[test]
+    fn a_row_ends_where_pythons_csv_ends_it() {
+        check(b"a,b\r1,2\r3,4\r", &[(2, r#"{"a":"1","b":"2"}"#), (3, r#"{"a":"3","b":"4"}"#)]);
+        check(
+            b"a,b\n1,foo\rbar\n1,2\r3,4\n",
+            &[
+                (2, r#"{"a":"1","b":"foo"}"#),
+                (3, "expected 2 fields, found 1"),
+                (4, r#"{"a":"1","b":"2"}"#),
+                (5, r#"{"a":"3","b":"4"}"#),
+            ],
+        );
+        check(b"a,b\rc,d\n1,2\n", &[(2, r#"{"a":"c","b":"d"}"#), (3, r#"{"a":"1","b":"2"}"#)]);
+        check(b"\"a\rb\",c\r\"x\ry\r\nz\",2\r", &[(3, r#"{"a\rb":"x\ry\r\nz","c":"2"}"#)]);
+    }
+
+    #[test]
+    fn text_behind_a_closing_quote_is_no_job_and_a_quote_inside_of_text_is_text() {
+        let reason = "column \"a\": text behind a closing quote (--quote none takes quotes as text)";
+        check(b"a\n\"Weird\" Al\n5\" nail\nx\n", &[(2, reason), (3, r#"{"a":"5\" nail"}"#), (4, r#"{"a":"x"}"#)]);
+        check(b"a,b\n\"1\n2\"3,\"4\"\n5,6\n", &[(2, reason), (4, r#"{"a":"5","b":"6"}"#)]);
+    }
+
+    #[test]
+    fn a_stray_quote_in_tsv_stays_as_it_is() {
+        let tsv = |input: &[u8], expected: &[(u64, &str)]| {
+            check_as(Format::Tsv, InputSettings::for_tests(), input, expected);
+        };
+        tsv(b"a\tb\n\"Weird\" Al\t\"q\"\"\tx\"\n", &[(2, r#"{"a":"\"Weird\" Al","b":"q\"\tx"}"#)]);
+        tsv(b"a\n\"a \"\"b\"\" c\" d\n", &[(2, r#"{"a":"\"a \"\"b\"\" c\" d"}"#)]);
+        let reason = "column \"a\": text behind a closing quote (--quote none takes quotes as text)";
+        tsv(b"a\n\"1\t2\"3\n4\n", &[(2, reason), (3, r#"{"a":"4"}"#)]);
+    }
+
+    #[test]
+    fn delimiters_and_quotes_may_be_others() {
+        let with = |delimiter, quote| InputSettings { delimiter, quote, ..InputSettings::for_tests() };
+        let csv = Format::Csv;
+        check_as(csv, with(Some(b';'), Quote::Double), b"a;b\n1,5;\";\"\n", &[(2, r#"{"a":"1,5","b":";"}"#)]);
+        check_as(csv, with(None, Quote::Char(b'\'')), b"a,b\n'1,''5',\"\n", &[(2, r#"{"a":"1,'5","b":"\""}"#)]);
+        check_as(csv, with(None, Quote::None), b"a,b\n\"1,2\"\n", &[(2, r#"{"a":"\"1","b":"2\""}"#)]);
+        check_as(csv, with(Some(b'|'), Quote::Double), b"sep=;\na|b\n1|2\n", &[(3, r#"{"a":"1","b":"2"}"#)]);
+    }
+
+    #[test]
+    fn a_header_of_one_column_that_looks_like_several_gets_a_hint() {
+        let hint = |delimiter: Option<u8>, input: &[u8]| {
+            let settings = InputSettings { delimiter, ..InputSettings::for_tests() };
+            let mut reader = CsvFrames::new(Input::of(vec![input.to_vec()]), &settings, Format::Csv, Arc::default());
+            reader.look().unwrap();
+            reader.notice()
+        };
+        let expected =
+            |typed: &str, name: &str| Some(format!("test: the header is one column, {name:?}; hint: {typed}"));
+        assert_eq!(hint(None, b"a;b\n1;2\n"), expected("--delimiter ';'", "a;b"));
+        assert_eq!(hint(None, b"a\tb\n1\t2\n"), expected("--from tsv", "a\tb"));
+        assert_eq!(hint(None, b"sep=,\na;b\n"), None);
+        assert_eq!(hint(Some(b','), b"a;b\n"), None);
+        assert_eq!(hint(None, b"a,b;c\n"), None);
     }
 
     #[test]
@@ -435,7 +419,7 @@ mod tests {
     fn bad_headers_are_refused() {
         let refusal = |input: &[u8]| read(vec![input.to_vec()], None).unwrap_err().message;
         assert_eq!(refusal(b"a,b,a\n"), "test: columns 1 and 3 are both called \"a\"");
-        assert_eq!(refusal(b"a,,c\n"), "test: column 2 of the header has no name");
+        assert_eq!(refusal(b"a,\"b\"c\n"), "test: line 1: the header cannot be read as CSV in UTF-8");
         assert_eq!(refusal(b"\xff\xfea\0"), "test is UTF-16, not UTF-8");
     }
 
@@ -444,47 +428,5 @@ mod tests {
         let rows = read(vec![b"1,2\n".to_vec()], Some(&["x", "y"])).unwrap();
         assert_eq!(rows[0].1, Ok(r#"{"x":"1","y":"2"}"#.to_owned()));
         assert_eq!(rows[0].0, 1);
-    }
-
-    proptest! {
-        #![proptest_config(crate::testing::random())]
-
-        #[test]
-        fn any_pieces_make_the_same_rows(
-            input in "(a|\"|\"\"|,|\n|\r\n|é){0,60}",
-            cuts in prop::collection::vec(1..5_usize, 0..60),
-        ) {
-            let columns: Option<&[&str]> = Some(&["x", "y"]);
-            let whole = read(vec![input.clone().into_bytes()], columns).unwrap();
-            let mut pieces = Vec::new();
-            let mut rest = input.as_bytes();
-            for cut in cuts {
-                let (piece, left) = rest.split_at(cut.min(rest.len()));
-                pieces.push(piece.to_vec());
-                rest = left;
-            }
-            pieces.push(rest.to_vec());
-            prop_assert_eq!(read(pieces, columns).unwrap(), whole);
-        }
-
-        #[test]
-        fn what_a_csv_writer_writes_is_read_back(
-            table in prop::collection::vec(prop::collection::vec("[a\",\n\r é=']{0,6}", 2), 0..6),
-        ) {
-            let mut writer = ::csv::Writer::from_writer(Vec::new());
-            writer.write_record(["x", "y"]).unwrap();
-            for row in &table {
-                writer.write_record(row).unwrap();
-            }
-            let written = writer.into_inner().unwrap();
-            let read: Vec<String> = rows(&written).into_iter().map(|row| row.1.unwrap()).collect();
-            let expected: Vec<String> =
-                table.iter().map(|row| format!("{{\"x\":{},\"y\":{}}}", json(&row[0]), json(&row[1]))).collect();
-            prop_assert_eq!(read, expected);
-        }
-    }
-
-    fn json(text: &str) -> String {
-        serde_json::to_string(text).unwrap()
     }
 }

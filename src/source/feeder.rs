@@ -43,6 +43,8 @@ pub struct Feed {
     pub recall: Option<Recall>,
     /// Outcomes carry their job's data.
     pub keep_jobs: bool,
+    /// Tells the user something about the input.
+    pub tell: Box<dyn Fn(String) + Send>,
 }
 
 /// Jobs travel in pieces of at most this many: enough to make a hand-over cheap, few enough that the first of
@@ -152,6 +154,9 @@ impl Feeder {
             let before = self.consumed;
             loop {
                 let more = reader.frames.read(&mut frames);
+                while let Some(notice) = reader.frames.notice() {
+                    (self.feed.tell)(notice);
+                }
                 let consumed = before + reader.frames.consumed();
                 // What came before an error is read all the same.
                 if !self.number_and_offer(&mut frames, consumed, &place)? {
@@ -236,7 +241,8 @@ fn offer(
 /// The job that a frame is, or the outcome of one that is none.
 fn job(frame: Frame, number: u64, timeout_field: Option<&str>, place: &str) -> Result<Job, Outcome> {
     let line = frame.line;
-    let mut extra = frame.raw.map(|raw| Box::new(Extra { raw: Some(raw), ..Extra::default() }));
+    let extent = frame.extent;
+    let mut extra = frame.raw.map(|raw| Box::new(Extra { raw: Some(raw), extent, ..Extra::default() }));
     let (data, reason) = match frame.data {
         Err(reason) => (Bytes::new(), reason),
         Ok(data) => match own_timeout(&data, timeout_field) {

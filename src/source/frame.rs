@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use crate::words::error::Result;
+use crate::words::job::Extent;
 
 /// One piece of input: a job, or what stands in a job's place and is none.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,6 +15,7 @@ pub struct Frame {
     /// The input's own bytes without the line end, where they differ from `data` and are wanted
     /// (`keep_raw`), and always for a frame that is no job: cut to a few KiB unless they are wanted.
     pub raw: Option<Bytes>,
+    pub extent: Extent,
 }
 
 /// What a call of [`Frames::read`] came back with.
@@ -38,4 +40,10 @@ pub trait Frames: Send {
     /// How many bytes of the file the frames appended so far took up, with all between them; about, where the file is
     /// compressed.
     fn consumed(&self) -> u64;
+
+    /// What the user should know of the input: that it looks like another format than the one it is read as. Each
+    /// notice is given once.
+    fn notice(&mut self) -> Option<String> {
+        None
+    }
 }

@@ -1,34 +1,29 @@
 //! The bytes of one input: a file or stdin, decompressed, without a byte-order mark.
 //!
-//! Every wait for input is a wait for a stop of the run as well. What has arrived is handed on at once, so the
-//! first job runs before the input has ended.
+//! What has arrived is handed on at once, so the first job runs before the input has ended. The first bytes say whether
+//! the input is compressed, if its name does not, and whether it is no text at all.
 
-use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
-use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
-use std::path::Path;
+use std::io::{self, Read};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use rustix::event::{PollFd, PollFlags};
-use rustix::fs::FileType;
-use rustix::io::Errno;
-
-use crate::source::settings::{Compression, InputFile};
-use crate::sys;
-use crate::sys::bell::Bell;
-use crate::sys::descriptors;
-use crate::words::cancel::{Cancel, Level};
+use super::decode::decoder;
+use super::descriptor::{Context, Descriptor, is_stop};
+use crate::source::settings::InputFile;
+use crate::text::magic::Magic;
 use crate::words::error::{Error, Result, reason};
+use crate::words::format::Compression;
+use crate::words::layout::BYTE_ORDER_MARK;
 
 pub struct Input {
     name: String,
     bytes: Kind,
     /// Bytes read so far, after decompression.
     read: u64,
-    /// The byte-order mark has been looked for.
+    /// The first bytes have been looked at.
     begun: bool,
+    has_mark: bool,
 }
 
 enum Kind {
@@ -38,6 +33,13 @@ enum Kind {
         /// Bytes of the file that the decoder has taken.
         taken: Arc<AtomicU64>,
     },
+}
+
+impl Kind {
+    fn decoded(compression: Compression, file: Box<dyn Read + Send>) -> Kind {
+        let taken = Arc::new(AtomicU64::new(0));
+        Kind::Decoded { decoder: decoder(compression, file, Arc::clone(&taken)), taken }
+    }
 }
 
 /// What a read came back with.
@@ -52,73 +54,14 @@ pub enum Got {
 /// One read takes this much at most: enough to make the call's own cost vanish.
 const READ: usize = 256 * 1024;
 
-/// What an input needs of the run.
-#[derive(Clone)]
-pub struct Context {
-    pub cancel: Arc<Cancel>,
-    pub bell: Bell,
-}
-
-impl Context {
-    /// For reading outside of a run: nobody stops it.
-    pub fn alone() -> Result<Context> {
-        let cancel = Cancel::new();
-        Ok(Context { bell: cancel.bell()?, cancel })
-    }
-}
-
-/// Opens a file, or stdin, or a descriptor that the path stands for. Nothing is read.
-pub fn open(file: &InputFile) -> Result<OwnedFd> {
-    let name = file.name();
-    let refused = |error: io::Error| Error::refused(format!("cannot read {name}: {}", reason(&error)));
-    let fd = match &file.path {
-        Some(path) => open_path(path).map_err(refused)?,
-        None if sys::was_closed(0) => {
-            return Err(Error::refused("stdin is closed: there is nothing to read jobs from"));
-        }
-        None => io::stdin().as_fd().try_clone_to_owned().map_err(refused)?,
-    };
-    let stat = rustix::fs::fstat(&fd).map_err(|error| refused(error.into()))?;
-    if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
-        return Err(Error::refused(format!("cannot read {name}: it is a directory")));
-    }
-    Ok(fd)
-}
-
-fn open_path(path: &Path) -> io::Result<OwnedFd> {
-    if let Some(number) = descriptors::number_of(path) {
-        return descriptors::given(number);
-    }
-    let mut options = File::options();
-    options.read(true);
-    // A named pipe is there at once, also without a writer: poll waits for its first one. Elsewhere than on Linux
-    // poll may say that such a pipe has ended, so opening it must wait.
-    if cfg!(target_os = "linux") && std::fs::metadata(path)?.file_type().is_fifo() {
-        options.custom_flags(libc::O_NONBLOCK);
-    }
-    Ok(OwnedFd::from(options.open(path)?))
-}
-
-/// The size of a regular file, in bytes.
-pub fn size(fd: &OwnedFd) -> Option<u64> {
-    let stat = rustix::fs::fstat(fd).ok()?;
-    let regular = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
-    regular.then(|| u64::try_from(stat.st_size).unwrap_or(0))
-}
-
 impl Input {
     pub fn new(file: &InputFile, fd: OwnedFd, context: Context) -> Input {
-        let descriptor = Descriptor { waits: size(&fd).is_none(), fd, context };
-        let taken = Arc::new(AtomicU64::new(0));
-        let metered = |descriptor| Metered { reader: BufReader::new(descriptor), taken: Arc::clone(&taken) };
-        let decoder: Box<dyn Read + Send> = match file.compression {
-            Compression::None => {
-                return Input { name: file.name(), bytes: Kind::Plain(descriptor), read: 0, begun: false };
-            }
-            Compression::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(metered(descriptor))),
-            Compression::Zstd => Box::new(Zstd::new(metered(descriptor))),
+        let descriptor = Descriptor::new(fd, context);
+        let bytes = match file.compression {
+            Compression::None => Kind::Plain(descriptor),
+            compression => Kind::decoded(compression, Box::new(descriptor)),
         };
-        Input { name: file.name(), bytes: Kind::Decoded { decoder, taken }, read: 0, begun: false }
+        Input { name: file.name(), bytes, read: 0, begun: false, has_mark: false }
     }
 
     /// An input that is in memory already, piece by piece.
@@ -138,11 +81,16 @@ impl Input {
         }
         let pieces = pieces.into_iter().filter(|piece| !piece.is_empty()).collect();
         let bytes = Kind::Decoded { decoder: Box::new(Pieces(pieces)), taken: Arc::default() };
-        Input { name: "test".to_owned(), bytes, read: 0, begun: false }
+        Input { name: "test".to_owned(), bytes, read: 0, begun: false, has_mark: false }
     }
 
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The input begins with a byte-order mark, which was left out.
+    pub fn has_mark(&self) -> bool {
+        self.has_mark
     }
 
     /// How many bytes of the file are used up while the last `held` bytes that were read are not. A compressed file
@@ -158,34 +106,60 @@ impl Input {
         }
     }
 
-    /// Appends what has arrived; waits only while there is nothing.
+    /// Appends what has arrived; waits only while there is nothing. The buffer of the first read is empty.
     pub fn read(&mut self, into: &mut Vec<u8>) -> Result<Got> {
         if self.begun {
             return self.read_some(into);
         }
         self.begun = true;
-        let start = into.len();
-        // A mark is at most three bytes, which may come one by one.
+        match self.begin(into)? {
+            Got::Bytes if into.is_empty() => self.read_some(into),
+            got => Ok(got),
+        }
+    }
+
+    /// Reads the first bytes, which nothing stands before in the buffer, and acts on what they say. They may come one
+    /// by one.
+    fn begin(&mut self, into: &mut Vec<u8>) -> Result<Got> {
         let mut got = Got::Bytes;
-        while got == Got::Bytes && into.len() - start < 3 {
+        while got == Got::Bytes && Magic::may_follow(into) {
             got = self.read_some(into)?;
-            if !matches!(into.get(start), Some(0xef | 0xfe | 0xff)) {
-                break;
+        }
+        match Magic::of(into) {
+            Some(Magic::ByteOrderMark) => {
+                into.drain(..BYTE_ORDER_MARK.len());
+                self.has_mark = true;
             }
+            Some(Magic::Utf16) => {
+                let error = Error::refused(format!("{} is UTF-16, not UTF-8", self.name));
+                return Err(error.hint(format!("iconv -f UTF-16 -t UTF-8 {}", self.name)));
+            }
+            Some(Magic::Foreign(foreign)) => {
+                let error = Error::refused(format!("{} is no text: it is {}", self.name, foreign.what));
+                return Err(error.hint(foreign.hint.replace("FILE", &self.name)));
+            }
+            Some(Magic::Gzip) if self.decode(Compression::Gzip, into) => return self.begin(into),
+            Some(Magic::Zstd) if self.decode(Compression::Zstd, into) => return self.begin(into),
+            _ => {}
         }
-        let head = &into[start..];
-        if head.starts_with(&[0xff, 0xfe]) || head.starts_with(&[0xfe, 0xff]) {
-            let error = Error::refused(format!("{} is UTF-16, not UTF-8", self.name));
-            return Err(error.hint(format!("iconv -f UTF-16 -t UTF-8 {}", self.name)));
-        }
-        if head.starts_with(b"\xef\xbb\xbf") {
-            into.drain(start..start + 3);
-        }
-        match got {
-            Got::Stopped => Ok(Got::Stopped),
-            _ if into.len() > start => Ok(Got::Bytes),
-            Got::End => Ok(Got::End),
-            Got::Bytes => self.read_some(into),
+        Ok(if into.is_empty() || got == Got::Stopped { got } else { Got::Bytes })
+    }
+
+    /// From now on the input is decoded, `into` as well, which has been read already. Returns false if it was decoded
+    /// before.
+    fn decode(&mut self, compression: Compression, into: &mut Vec<u8>) -> bool {
+        let none = Kind::decoded(Compression::None, Box::new(io::empty()));
+        match std::mem::replace(&mut self.bytes, none) {
+            Kind::Plain(descriptor) => {
+                let begun = io::Cursor::new(std::mem::take(into));
+                self.bytes = Kind::decoded(compression, Box::new(begun.chain(descriptor)));
+                self.read = 0;
+                true
+            }
+            decoded => {
+                self.bytes = decoded;
+                false
+            }
         }
     }
 
@@ -217,172 +191,11 @@ impl Input {
     }
 }
 
-/// A descriptor that is waited for together with a stop.
-struct Descriptor {
-    fd: OwnedFd,
-    /// Reading it may take for ever; a regular file is there.
-    waits: bool,
-    context: Context,
-}
-
-/// Travels as an error through decoders that know nothing of it.
-#[derive(Debug)]
-struct Stop;
-
-impl std::fmt::Display for Stop {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("stopped")
-    }
-}
-
-impl std::error::Error for Stop {}
-
-fn is_stop(error: &io::Error) -> bool {
-    let mut inner: Option<&(dyn std::error::Error + 'static)> = error.get_ref().map(|error| error as _);
-    while let Some(error) = inner {
-        if error.is::<Stop>() {
-            return true;
-        }
-        inner = match error.downcast_ref::<io::Error>() {
-            Some(error) => error.get_ref().map(|error| error as _),
-            None => error.source(),
-        };
-    }
-    false
-}
-
-impl Descriptor {
-    fn wait(&self) -> io::Result<()> {
-        loop {
-            if self.context.cancel.level() >= Level::Drain {
-                return Err(io::Error::other(Stop));
-            }
-            if !self.waits {
-                return Ok(());
-            }
-            let mut fds =
-                [PollFd::new(&self.fd, PollFlags::IN), PollFd::from_borrowed_fd(self.context.bell.fd(), PollFlags::IN)];
-            match rustix::event::poll(&mut fds, None) {
-                Ok(_) if !fds[0].revents().is_empty() => return Ok(()),
-                Ok(_) => self.context.bell.hush(),
-                Err(Errno::INTR) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-    }
-
-    fn read_with(&self, mut read: impl FnMut(&OwnedFd) -> rustix::io::Result<usize>) -> io::Result<usize> {
-        loop {
-            self.wait()?;
-            match read(&self.fd) {
-                Ok(bytes) => return Ok(bytes),
-                // Somebody else has taken the bytes, or the call was interrupted: wait again.
-                Err(Errno::INTR | Errno::AGAIN) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-    }
-
-    fn read_into(&self, into: &mut Vec<u8>) -> io::Result<usize> {
-        self.read_with(|fd| rustix::io::read(fd, rustix::buffer::spare_capacity(into)))
-    }
-}
-
-impl Read for Descriptor {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        self.read_with(|fd| rustix::io::read(fd, &mut *into))
-    }
-}
-
-/// A compressed file, and how much of it its decoder has taken: what only waits in the buffer is not counted.
-struct Metered {
-    reader: BufReader<Descriptor>,
-    taken: Arc<AtomicU64>,
-}
-
-impl Read for Metered {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let bytes = self.reader.read(into)?;
-        self.taken.fetch_add(bytes as u64, Ordering::Relaxed);
-        Ok(bytes)
-    }
-}
-
-impl BufRead for Metered {
-    fn fill_buf(&mut self) -> io::Result<&[u8]> {
-        self.reader.fill_buf()
-    }
-
-    fn consume(&mut self, bytes: usize) {
-        self.reader.consume(bytes);
-        self.taken.fetch_add(bytes as u64, Ordering::Relaxed);
-    }
-}
-
-/// Zstandard frames one after the other, which is what a `.zst` file may be (RFC 8878, section 3).
-struct Zstd {
-    state: ZstdState,
-}
-
-enum ZstdState {
-    Between(Metered),
-    Inside(Box<ruzstd::decoding::StreamingDecoder<Metered, ruzstd::decoding::FrameDecoder>>),
-    Broken,
-}
-
-impl Zstd {
-    fn new(file: Metered) -> Zstd {
-        Zstd { state: ZstdState::Between(file) }
-    }
-}
-
-impl Read for Zstd {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        loop {
-            self.state = match std::mem::replace(&mut self.state, ZstdState::Broken) {
-                ZstdState::Between(mut reader) => {
-                    if reader.fill_buf()?.is_empty() {
-                        self.state = ZstdState::Between(reader);
-                        return Ok(0);
-                    }
-                    if skip_frame(&mut reader)? {
-                        ZstdState::Between(reader)
-                    } else {
-                        let decoder = ruzstd::decoding::StreamingDecoder::new(reader).map_err(io::Error::other)?;
-                        ZstdState::Inside(Box::new(decoder))
-                    }
-                }
-                ZstdState::Inside(mut decoder) => match decoder.read(into)? {
-                    0 => ZstdState::Between(decoder.into_inner()),
-                    bytes => {
-                        self.state = ZstdState::Inside(decoder);
-                        return Ok(bytes);
-                    }
-                },
-                ZstdState::Broken => return Err(io::Error::other("the file is damaged")),
-            };
-        }
-    }
-}
-
-/// Skips a frame that holds no data: magic 0x184D2A5?, a length of four bytes, and as many bytes.
-fn skip_frame(reader: &mut Metered) -> io::Result<bool> {
-    let head = reader.fill_buf()?;
-    if head.len() < 4 || head[0] & 0xf0 != 0x50 || head[1..4] != [0x2a, 0x4d, 0x18] {
-        return Ok(false);
-    }
-    reader.consume(4);
-    let mut length = [0; 4];
-    reader.read_exact(&mut length)?;
-    let length = u64::from(u32::from_le_bytes(length));
-    let skipped = io::copy(&mut reader.take(length), &mut io::sink())?;
-    if skipped < length { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(true) }
-}
-
 #[cfg(test)]
 mod tests {
     use std::io::Write;
 
+    use super::super::descriptor::open;
     use super::*;
     use crate::words::format::Format;
 

@@ -2,16 +2,19 @@
 
 use bytes::Bytes;
 
-use super::by_line::bad;
+use super::by_line::{Form, bad};
 use super::frame::Frame;
+use crate::words::job::Extent;
 
-pub fn frame(line: Bytes, number: u64, keep_raw: bool) -> Option<Frame> {
+pub const FORM: Form = Form { frame, hint: |_, _| None };
+
+fn frame(line: Bytes, number: u64, keep_raw: bool) -> Option<Frame> {
     let text = line.strip_suffix(b"\r").unwrap_or(&line);
     Some(match std::str::from_utf8(text) {
         Ok(text) => {
             let data = serde_json::to_vec(text).expect("a string always serializes");
             let raw = keep_raw.then(|| line.slice_ref(text.as_bytes()));
-            Frame { line: number, data: Ok(Bytes::from(data)), raw }
+            Frame { line: number, data: Ok(Bytes::from(data)), raw, extent: Extent::Whole }
         }
         Err(error) => bad(text, number, format!("not UTF-8 at byte {}", error.valid_up_to() + 1), keep_raw),
     })

@@ -4,19 +4,27 @@
 //! is no job becomes a `bad_input` outcome in its place. The thread is never joined: it may sit in a read.
 
 mod by_line;
+pub mod columns;
 mod csv;
+mod decode;
+mod descriptor;
 mod feeder;
 mod frame;
+#[cfg(test)]
+mod independent;
 mod input;
+mod json;
 mod lines;
 mod ndjson;
 mod reader;
+mod rows;
 pub mod settings;
 mod unread;
+mod values;
 
 use std::io;
 use std::os::fd::OwnedFd;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use rustix::fs::SeekFrom;
@@ -26,29 +34,30 @@ use crate::source::settings::{InputFile, InputSettings};
 use crate::words::error::{Error, Result, reason};
 use crate::words::exit::Exit;
 use crate::words::format::Format;
+use crate::words::layout::Layout;
 
 use by_line::ByLine;
 use csv::CsvFrames;
 use frame::{Frames, More};
 use input::Input;
+use json::JsonFrames;
 use reader::Reader;
 
-use crate::words::header::Header;
+pub use descriptor::Context;
 pub use feeder::Feed;
-pub use input::Context;
 
 /// All inputs of a run, opened. Of those that are files the beginning has been looked at; nothing is read yet.
 pub struct Source {
     readers: Vec<Reader>,
-    /// The table's header, once it is known.
-    pub header: Arc<OnceLock<Header>>,
+    /// What the inputs have besides their jobs, as far as it is known.
+    pub layout: Arc<Layout>,
     /// All bytes of the inputs, if all are files.
     pub size: Option<u64>,
 }
 
 /// Opens every input, so that one that cannot be read is refused before anything is run.
 pub fn open_files(settings: &InputSettings) -> Result<Vec<OwnedFd>> {
-    settings.files.iter().map(input::open).collect()
+    settings.files.iter().map(descriptor::open).collect()
 }
 
 /// The first job of the input files, for a trial. stdin is left alone.
@@ -71,17 +80,17 @@ pub fn first_job(settings: &InputSettings) -> Result<Option<Bytes>> {
 impl Source {
     /// `files` as `open_files` returned them.
     pub fn new(settings: &InputSettings, files: Vec<OwnedFd>, context: &Context) -> Result<Source> {
-        let header = Arc::new(OnceLock::new());
-        let size = files.iter().map(input::size).sum();
+        let layout = Arc::new(Layout::default());
+        let size = files.iter().map(descriptor::size).sum();
         let mut readers = Vec::with_capacity(files.len());
         for (file, fd) in settings.files.iter().zip(files) {
-            let format = |fd, context| frames(settings, file, fd, context, Arc::clone(&header));
-            if input::size(&fd).is_some() {
+            let format = |fd, context| frames(settings, file, fd, context, Arc::clone(&layout));
+            if descriptor::size(&fd).is_some() {
                 look_at_beginning(&file.name(), &fd, context, format)?;
             }
             readers.push(Reader { file: file.clone(), frames: format(fd, context.clone()) });
         }
-        Ok(Source { readers, header, size })
+        Ok(Source { readers, layout, size })
     }
 
     /// Feeds the pool until the inputs end or the run is stopped: the body of the source's thread.
@@ -119,13 +128,14 @@ fn frames(
     file: &InputFile,
     fd: OwnedFd,
     context: Context,
-    header: Arc<OnceLock<Header>>,
+    layout: Arc<Layout>,
 ) -> Box<dyn Frames> {
     let input = Input::new(file, fd, context);
     match file.format {
-        Format::Ndjson => Box::new(ByLine::new(input, settings, ndjson::frame)),
-        Format::Lines => Box::new(ByLine::new(input, settings, lines::frame)),
-        Format::Csv | Format::Tsv => Box::new(CsvFrames::new(input, settings, file.format, header)),
+        Format::Ndjson => Box::new(ByLine::new(input, settings, ndjson::FORM, layout)),
+        Format::Json => Box::new(JsonFrames::new(input, settings, layout)),
+        Format::Lines => Box::new(ByLine::new(input, settings, lines::FORM, layout)),
+        Format::Csv | Format::Tsv => Box::new(CsvFrames::new(input, settings, file.format, layout)),
     }
 }
 

@@ -1,40 +1,60 @@
 //! NDJSON: one JSON text a line. It is validated and passed on byte for byte; blank lines are skipped.
 
 use bytes::Bytes;
+use serde_json::error::Category;
 use serde_json::value::RawValue;
 
-use super::by_line::bad;
+use super::by_line::{Form, bad};
 use super::frame::Frame;
+use super::json::{one_line, trim, words};
+use crate::words::job::Extent;
 
-pub fn frame(line: Bytes, number: u64, keep_raw: bool) -> Option<Frame> {
-    let text = line.trim_ascii();
+pub const FORM: Form = Form { frame, hint };
+
+fn frame(line: Bytes, number: u64, keep_raw: bool) -> Option<Frame> {
+    let text = trim(&line);
     if text.is_empty() {
         return None;
     }
     // Only the frame of the value is found, by a loop: neither depth nor size of numbers matters.
     match serde_json::from_slice::<&RawValue>(text) {
-        Ok(_) => Some(Frame { line: number, data: Ok(one_line(&line, text)), raw: None }),
-        Err(error) => Some(bad(&line, number, words(&error, text), keep_raw)),
+        Ok(_) => {
+            // A CR between two tokens is legal, and would end the line for many a worker.
+            let has_cr = memchr::memchr(b'\r', text).is_some();
+            let data = if has_cr { Bytes::from(one_line(text)) } else { line.slice_ref(text) };
+            Some(Frame { line: number, data: Ok(data), raw: None, extent: Extent::Whole })
+        }
+        Err(error) => {
+            let raw = line.strip_suffix(b"\r").unwrap_or(&line);
+            Some(bad(raw, number, words(&error, text, number), keep_raw))
+        }
     }
 }
 
-/// A CR between two tokens is legal, and would end the line for many a worker.
-fn one_line(line: &Bytes, text: &[u8]) -> Bytes {
-    if memchr::memchr(b'\r', text).is_none() {
-        return line.slice_ref(text);
+/// What to say of an input of which this is the first line that is not blank: an array, or values over several lines.
+fn hint(line: &[u8], is_only: bool) -> Option<&'static str> {
+    let text = trim(line);
+    if !text.starts_with(b"[") && !text.starts_with(b"{") {
+        return None;
     }
-    text.iter().map(|&byte| if byte == b'\r' { b' ' } else { byte }).collect()
-}
-
-fn words(error: &serde_json::Error, text: &[u8]) -> String {
-    if let Err(error) = std::str::from_utf8(text) {
-        return format!("not UTF-8 at byte {}", error.valid_up_to() + 1);
+    match serde_json::from_slice::<&RawValue>(text) {
+        Ok(_) if is_only && text.starts_with(b"[") && trim(&text[1..]).starts_with(b"{") => {
+            Some("the input is one array, and so one job; hint: --from json takes its elements")
+        }
+        Err(error) if error.classify() == Category::Eof => {
+            Some("the input looks like JSON printed over several lines; hint: --from json")
+        }
+        Err(error) if error.to_string().starts_with("trailing characters") => {
+            Some("the input looks like JSON values without line breaks between them; hint: --from json")
+        }
+        _ => None,
     }
-    format!("invalid JSON: {}", error.to_string().replace(" at line 1 column", " at column"))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use proptest::prelude::*;
 
     use super::super::by_line::ByLine;
@@ -44,11 +64,11 @@ mod tests {
     use crate::source::settings::InputSettings;
 
     fn settings(max_job_bytes: usize) -> InputSettings {
-        InputSettings { files: vec![], columns: None, max_job_bytes, timeout_field: None, keep_raw: false }
+        InputSettings { max_job_bytes, ..InputSettings::for_tests() }
     }
 
     fn read(pieces: Vec<Vec<u8>>, max_job_bytes: usize) -> Vec<(u64, Result<String, String>)> {
-        let mut reader = ByLine::new(Input::of(pieces), &settings(max_job_bytes), frame);
+        let mut reader = ByLine::new(Input::of(pieces), &settings(max_job_bytes), FORM, Arc::default());
         let mut all = Vec::new();
         let mut frames = Vec::new();
         while reader.read(&mut frames).unwrap() == More::Frames {

@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use crate::words::format::Format;
+use crate::words::dialect::Quote;
+use crate::words::format::{Compression, Format};
 
 #[derive(Debug, Clone)]
 pub struct InputSettings {
@@ -10,6 +11,9 @@ pub struct InputSettings {
     pub files: Vec<InputFile>,
     /// `--columns-in`: the CSV input has no header of its own.
     pub columns: Option<Vec<String>>,
+    /// `--delimiter`.
+    pub delimiter: Option<u8>,
+    pub quote: Quote,
     pub max_job_bytes: usize,
     pub timeout_field: Option<String>,
     /// Keep the input's own bytes with each job that is not NDJSON (for `--rejects`).
@@ -31,9 +35,17 @@ impl InputFile {
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Compression {
-    None,
-    Gzip,
-    Zstd,
+#[cfg(test)]
+impl InputSettings {
+    pub fn for_tests() -> InputSettings {
+        InputSettings {
+            files: Vec::new(),
+            columns: None,
+            delimiter: None,
+            quote: Quote::Double,
+            max_job_bytes: 10_000,
+            timeout_field: None,
+            keep_raw: false,
+        }
+    }
 }

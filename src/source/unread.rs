@@ -5,8 +5,10 @@ use std::io;
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
-use crate::source::settings::{Compression, InputFile};
+use crate::source::settings::InputFile;
+use crate::text::magic::Magic;
 use crate::words::cancel::{Cancel, Level, Reason};
+use crate::words::format::Compression;
 
 /// Counting is a courtesy: nobody waits for it longer than this.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -44,6 +46,9 @@ fn count(fd: &impl AsFd, end: Instant, cancel: &Cancel) -> Option<u64> {
         if bytes == 0 {
             // A last line without a line end is a line.
             return Some(lines + u64::from(last != b'\n'));
+        }
+        if at == 0 && matches!(Magic::of(&piece[..bytes]), Some(Magic::Gzip | Magic::Zstd)) {
+            return None;
         }
         lines += memchr::memchr_iter(b'\n', &piece[..bytes]).count() as u64;
         last = piece[bytes - 1];

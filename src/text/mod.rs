@@ -4,5 +4,6 @@ pub mod destination;
 pub mod framing;
 pub mod gather;
 pub mod json;
+pub mod magic;
 pub mod people;
 pub mod redact;

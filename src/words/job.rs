@@ -26,10 +26,23 @@ pub struct Extra {
     /// The bytes that were read (a CSV row, a plain line) without the line end, kept for `--rejects` where they differ
     /// from `data`.
     pub raw: Option<Bytes>,
+    /// How much of the input's own bytes `raw` is.
+    pub extent: Extent,
     /// The job's own time limit, from `--timeout-field`.
     pub timeout: Option<Duration>,
     /// Identity of the job in a journal.
     pub key: Option<JobKey>,
+}
+
+/// How much of a piece of input was kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Extent {
+    #[default]
+    Whole,
+    /// The input ended inside of it, so whatever is written behind it would become a part of it.
+    Open,
+    /// It is longer than `--max-job-bytes`, and only its beginning was kept.
+    Cut,
 }
 
 /// What a journal knows a job by: a digest of its content (or of its `--key` field) and how many equal ones
@@ -43,6 +56,10 @@ pub struct JobKey {
 impl Job {
     pub fn timeout(&self) -> Option<Duration> {
         self.extra.as_ref().and_then(|extra| extra.timeout)
+    }
+
+    pub fn extent(&self) -> Extent {
+        self.extra.as_ref().map_or(Extent::Whole, |extra| extra.extent)
     }
 
     /// The bytes to write into a rejects file: those that were read, where they were kept, or else the data.

@@ -2,11 +2,12 @@
 
 pub mod advice;
 pub mod cancel;
+pub mod dialect;
 pub mod error;
 pub mod exit;
 pub mod format;
-pub mod header;
 pub mod job;
+pub mod layout;
 pub mod message;
 pub mod outcome;
 pub mod worker;

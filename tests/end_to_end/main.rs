@@ -7,10 +7,13 @@ mod support;
 // What goes in and what comes out.
 mod check;
 mod cli;
+mod compressed;
 mod formats;
 mod handlers;
+mod json_files;
 mod node_ipc;
 mod reporting;
+mod tables;
 
 // Jobs and workers that fail.
 mod between_slots;
