@@ -57,7 +57,7 @@ pub struct Args {
 pub struct InputArgs {
     /// Read jobs from FILE instead of stdin; may be repeated, "-" is stdin
     ///
-    /// Files are read in the order given. Names that end in .gz or .zst are decompressed.
+    /// Files are read in the order given. Gzip and Zstandard are decompressed, also on stdin.
     #[arg(short, long = "input", value_name = "FILE")]
     pub input: Vec<PathBuf>,
 
@@ -228,6 +228,8 @@ pub struct LimitArgs {
 #[command(next_help_heading = "Output")]
 pub struct OutputArgs {
     /// Write records to FILE instead of stdout
+    ///
+    /// Its ending says the format and the compression: out.csv, out.ndjson.gz, out.tsv.zst.
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
 

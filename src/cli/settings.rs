@@ -165,6 +165,14 @@ fn endings(path: &Path) -> (Compression, Option<Format>) {
     (compression, format_by_ending(&path.with_extension("")))
 }
 
+/// The ending of a kind of file that a user may hope for.
+fn unwritable(path: &Path) -> Option<&'static str> {
+    let ending = path.extension()?.to_ascii_lowercase();
+    ["xlsx", "xls", "ods", "parquet", "xz", "bz2", "zip", "lz4"]
+        .into_iter()
+        .find(|&known| known == ending.to_string_lossy())
+}
+
 fn format_by_ending(path: &Path) -> Option<Format> {
     match path.extension()?.to_ascii_lowercase().to_str()? {
         "csv" => Some(Format::Csv),
@@ -178,7 +186,14 @@ fn format_by_ending(path: &Path) -> Option<Format> {
 
 fn output(args: &Args, inputs: &[InputFile], protocol: Protocol) -> Result<OutputSettings> {
     let path = args.output.output.clone().filter(|path| path.as_os_str() != "-");
-    let by_ending = path.as_deref().and_then(format_by_ending).filter(|format| Format::OF_OUTPUTS.contains(format));
+    let (compression, by_ending) = path.as_deref().map_or((Compression::None, None), endings);
+    let by_ending = by_ending.filter(|format| Format::OF_OUTPUTS.contains(format));
+    if args.output.to.is_none()
+        && let Some(ending) = path.as_deref().and_then(unwritable)
+    {
+        let words = format!("cannot write .{ending} files");
+        return Err(Error::refused(words).hint("write .csv, .ndjson, .csv.gz or .ndjson.zst, and convert it"));
+    }
     let by_protocol = if protocol == Protocol::Lines { Format::Lines } else { Format::Ndjson };
     let format = args.output.to.or(by_ending).unwrap_or(by_protocol);
     if format == Format::Lines && args.output.unordered {
@@ -197,9 +212,11 @@ fn output(args: &Args, inputs: &[InputFile], protocol: Protocol) -> Result<Outpu
     Ok(OutputSettings {
         path,
         format,
+        compression,
         columns: args.output.columns.clone().map(|names| names.0),
         order: if args.output.unordered { Order::Completion } else { Order::Input },
         style: RecordStyle { meta: args.output.meta, echo: args.output.echo },
+        rejects_compression: args.output.rejects.as_deref().map_or(Compression::None, |path| endings(path).0),
         rejects: args.output.rejects.clone(),
         csv_safe: args.output.csv_safe,
         input_format: inputs[0].format,

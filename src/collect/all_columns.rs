@@ -76,7 +76,7 @@ impl AllColumns {
             ReadError::Taker(error) => SinkError::Output(error),
             ReadError::Rows(error) => SinkError::Temporary(temporary::failure("rows", &error)),
         })?;
-        Ok(self.table.flush()?)
+        Ok(self.table.finish()?)
     }
 }
 

@@ -116,7 +116,7 @@ impl Sink for ChosenColumns {
 
     fn finish(&mut self) -> std::result::Result<(), SinkError> {
         self.head()?;
-        Ok(self.table.flush()?)
+        Ok(self.table.finish()?)
     }
 
     fn notices(&self) -> Vec<String> {

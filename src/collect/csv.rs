@@ -10,7 +10,8 @@ use crate::collect::settings::OutputSettings;
 
 /// Rows on their way into the output.
 pub struct Table {
-    writer: csv::Writer<Output>,
+    /// `None` once the output is finished.
+    writer: Option<csv::Writer<Output>>,
     safe: bool,
 }
 
@@ -18,23 +19,31 @@ impl Table {
     pub fn new(output: Output, settings: &OutputSettings) -> Table {
         let mut builder = csv::WriterBuilder::new();
         builder.delimiter(settings.dialect.delimiter).quote(settings.dialect.quote.unwrap_or(b'"')).flexible(true);
-        Table { writer: builder.from_writer(output), safe: settings.csv_safe }
+        Table { writer: Some(builder.from_writer(output)), safe: settings.csv_safe }
     }
 
     pub fn row<'a>(&mut self, cells: impl IntoIterator<Item = &'a str>) -> io::Result<()> {
+        let Some(writer) = &mut self.writer else { return Ok(()) };
         for cell in cells {
             if self.safe && is_formula(cell) {
-                self.writer.write_field(format!("'{cell}"))?;
+                writer.write_field(format!("'{cell}"))?;
             } else {
-                self.writer.write_field(cell)?;
+                writer.write_field(cell)?;
             }
         }
-        self.writer.write_record(None::<&[u8]>)?;
+        writer.write_record(None::<&[u8]>)?;
         Ok(())
     }
 
     pub fn flush(&mut self) -> io::Result<()> {
-        self.writer.flush()
+        self.writer.as_mut().map_or(Ok(()), csv::Writer::flush)
+    }
+
+    /// Nothing more will come.
+    pub fn finish(&mut self) -> io::Result<()> {
+        self.flush()?;
+        let Some(writer) = self.writer.take() else { return Ok(()) };
+        writer.into_inner().map_err(|error| io::Error::from(error.error().kind()))?.finish()
     }
 }
 

@@ -3,6 +3,7 @@
 mod all_columns;
 mod chosen_columns;
 mod collector;
+mod compress;
 mod csv;
 mod encode;
 mod lines;

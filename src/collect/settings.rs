@@ -3,19 +3,21 @@
 use std::path::{Path, PathBuf};
 
 use crate::words::dialect::Dialect;
-use crate::words::format::Format;
+use crate::words::format::{Compression, Format};
 
 #[derive(Debug, Clone)]
 pub struct OutputSettings {
     /// `None` is stdout.
     pub path: Option<PathBuf>,
     pub format: Format,
+    pub compression: Compression,
     /// How a table is written.
     pub dialect: Dialect,
     pub columns: Option<Vec<String>>,
     pub order: Order,
     pub style: RecordStyle,
     pub rejects: Option<PathBuf>,
+    pub rejects_compression: Compression,
     pub csv_safe: bool,
     /// The input's format, in which rejects are written.
     pub input_format: Format,

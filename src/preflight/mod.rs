@@ -80,8 +80,12 @@ pub fn look(settings: &Settings, context: &Context) -> Result<Ready> {
     // From here on things are opened to be used, and a journal is begun: an error is still a refusal, but comes only
     // where something has changed since it was looked at.
     let is_stdout = output.is_stdout();
-    let output = Output::new(output.into_destination()?);
-    let rejects = rejects.map(|rejects| rejects.into_destination().map(Output::new)).transpose()?;
+    let output = Output::new(output.into_destination()?, settings.output.compression);
+    let rejects = rejects.map(|rejects| {
+        let compression = settings.output.rejects_compression;
+        rejects.into_destination().map(|destination| Output::new(destination, compression))
+    });
+    let rejects = rejects.transpose()?;
     let progress_file = progress_file.map(|file| file.into_destination().map(Arc::new)).transpose()?;
     let journal = journal.map(journal::Fitting::begin).transpose()?;
     let of_journal = journal.iter().flat_map(|journal| journal.notices.clone());
