@@ -112,14 +112,14 @@ impl ByLine {
 /// not even be here, so nothing but its first few KiB is kept.
 pub fn too_long(beginning: &[u8], line: u64, max_bytes: usize) -> Frame {
     let reason = format!("longer than --max-job-bytes ({max_bytes} bytes)");
-    Frame { extent: Extent::Cut, ..bad(beginning, line, reason, false) }
+    bad(beginning, line, reason, Extent::Cut, false)
 }
 
 /// A frame that is no job. All of its bytes are kept if they are wanted for `--rejects`.
-pub fn bad(line: &[u8], number: u64, reason: String, keep_raw: bool) -> Frame {
+pub fn bad(line: &[u8], number: u64, reason: String, extent: Extent, keep_raw: bool) -> Frame {
     let kept = if keep_raw { line.len() } else { line.len().min(KEPT) };
     let raw = Bytes::copy_from_slice(&line[..kept]);
-    Frame { line: number, data: Err(reason), raw: Some(raw), extent: Extent::Whole }
+    Frame { line: number, data: Err(reason), extra: None }.with_raw(raw, extent)
 }
 
 impl Frames for ByLine {

@@ -37,12 +37,15 @@ impl Columns {
     pub fn frame(&self, row: &Row) -> Frame {
         match self.object(row) {
             Ok(data) => {
-                let raw = self.keep_raw.then(|| Bytes::copy_from_slice(row.bytes));
-                Frame { line: row.line, data: Ok(data), raw, extent: Extent::Whole }
+                let frame = Frame::job(row.line, data);
+                match self.keep_raw {
+                    true => frame.with_raw(Bytes::copy_from_slice(row.bytes), Extent::Whole),
+                    false => frame,
+                }
             }
             Err(reason) => {
                 let extent = if row.fault == Some(Fault::OpenQuote) { Extent::Open } else { Extent::Whole };
-                Frame { extent, ..bad(row.bytes, row.line, reason, self.keep_raw) }
+                bad(row.bytes, row.line, reason, extent, self.keep_raw)
             }
         }
     }

@@ -265,7 +265,8 @@ mod tests {
         let mut frames = Vec::new();
         while reader.read(&mut frames)? == More::Frames {
             let text = |bytes: Bytes| String::from_utf8_lossy(&bytes).into_owned();
-            let row = |frame: Frame| (frame.line, frame.data.map(text), frame.raw.map(text).unwrap_or_default());
+            let raw = |frame: &Frame| frame.extra.as_ref().and_then(|extra| extra.raw.clone()).unwrap_or_default();
+            let row = |frame: Frame| (frame.line, frame.data.clone().map(text), text(raw(&frame)));
             all.extend(frames.drain(..).map(row));
         }
         Ok(all)

@@ -21,7 +21,7 @@ use crate::text::json;
 use crate::text::people::duration;
 use crate::words::cancel::{Cancel, Level};
 use crate::words::error::Error;
-use crate::words::job::{Extra, Job};
+use crate::words::job::Job;
 use crate::words::message::{InputEnd, Message};
 use crate::words::outcome::{JobError, Outcome, Status};
 
@@ -241,8 +241,7 @@ fn offer(
 /// The job that a frame is, or the outcome of one that is none.
 fn job(frame: Frame, number: u64, timeout_field: Option<&str>, place: &str) -> Result<Job, Outcome> {
     let line = frame.line;
-    let extent = frame.extent;
-    let mut extra = frame.raw.map(|raw| Box::new(Extra { raw: Some(raw), extent, ..Extra::default() }));
+    let mut extra = frame.extra;
     let (data, reason) = match frame.data {
         Err(reason) => (Bytes::new(), reason),
         Ok(data) => match own_timeout(&data, timeout_field) {

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use crate::words::error::Result;
-use crate::words::job::Extent;
+use crate::words::job::{Extent, Extra};
 
 /// One piece of input: a job, or what stands in a job's place and is none.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,9 +13,22 @@ pub struct Frame {
     /// The job as one JSON text, or why there is none (`expected 3 fields, found 2`).
     pub data: std::result::Result<Bytes, String>,
     /// The input's own bytes without the line end, where they differ from `data` and are wanted
-    /// (`keep_raw`), and always for a frame that is no job: cut to a few KiB unless they are wanted.
-    pub raw: Option<Bytes>,
-    pub extent: Extent,
+    /// (`keep_raw`), and always for a frame that is no job: cut to a few KiB unless they are wanted. Boxed, as they
+    /// travel with the job: most frames have none.
+    pub extra: Option<Box<Extra>>,
+}
+
+impl Frame {
+    /// A job of which nothing but its data is kept.
+    pub fn job(line: u64, data: Bytes) -> Frame {
+        Frame { line, data: Ok(data), extra: None }
+    }
+
+    /// The same with these bytes of the input, or as much of them as there is.
+    pub fn with_raw(self, raw: Bytes, extent: Extent) -> Frame {
+        let extra = Extra { raw: Some(raw), extent, ..Extra::default() };
+        Frame { extra: Some(Box::new(extra)), ..self }
+    }
 }
 
 /// What a call of [`Frames::read`] came back with.

@@ -60,8 +60,7 @@ fn frame(piece: &Piece, keep_raw: bool) -> Frame {
     let reason = match piece.fault {
         None => match serde_json::from_slice::<&RawValue>(text) {
             Ok(_) => {
-                let data = Ok(Bytes::from(one_line(text)));
-                return Frame { line: piece.line, data, raw: None, extent: Extent::Whole };
+                return Frame::job(piece.line, Bytes::from(one_line(text)));
             }
             Err(error) => words(&error, text, piece.line),
         },
@@ -74,7 +73,7 @@ fn frame(piece: &Piece, keep_raw: bool) -> Frame {
     };
     let is_open = matches!(piece.fault, Some(Fault::OpenArray | Fault::OpenValue));
     let extent = if is_open { Extent::Open } else { Extent::Whole };
-    Frame { extent, ..bad(piece.bytes, piece.line, reason, keep_raw) }
+    bad(piece.bytes, piece.line, reason, extent, keep_raw)
 }
 
 /// Without blanks at either end, as JSON knows them.

@@ -13,10 +13,12 @@ fn frame(line: Bytes, number: u64, keep_raw: bool) -> Option<Frame> {
     Some(match std::str::from_utf8(text) {
         Ok(text) => {
             let data = serde_json::to_vec(text).expect("a string always serializes");
-            let raw = keep_raw.then(|| line.slice_ref(text.as_bytes()));
-            Frame { line: number, data: Ok(Bytes::from(data)), raw, extent: Extent::Whole }
+            let frame = Frame::job(number, Bytes::from(data));
+            if keep_raw { frame.with_raw(line.slice_ref(text.as_bytes()), Extent::Whole) } else { frame }
         }
-        Err(error) => bad(text, number, format!("not UTF-8 at byte {}", error.valid_up_to() + 1), keep_raw),
+        Err(error) => {
+            bad(text, number, format!("not UTF-8 at byte {}", error.valid_up_to() + 1), Extent::Whole, keep_raw)
+        }
     })
 }
 
@@ -36,6 +38,6 @@ mod tests {
     #[test]
     fn the_raw_line_is_kept_when_it_is_wanted() {
         let kept = frame(Bytes::from_static(b"x\r"), 1, true).unwrap();
-        assert_eq!(kept.raw, Some(Bytes::from_static(b"x")));
+        assert_eq!(kept.extra.unwrap().raw, Some(Bytes::from_static(b"x")));
     }
 }

@@ -22,11 +22,11 @@ fn frame(line: Bytes, number: u64, keep_raw: bool) -> Option<Frame> {
             // A CR between two tokens is legal, and would end the line for many a worker.
             let has_cr = memchr::memchr(b'\r', text).is_some();
             let data = if has_cr { Bytes::from(one_line(text)) } else { line.slice_ref(text) };
-            Some(Frame { line: number, data: Ok(data), raw: None, extent: Extent::Whole })
+            Some(Frame::job(number, data))
         }
         Err(error) => {
             let raw = line.strip_suffix(b"\r").unwrap_or(&line);
-            Some(bad(raw, number, words(&error, text, number), keep_raw))
+            Some(bad(raw, number, words(&error, text, number), Extent::Whole, keep_raw))
         }
     }
 }

@@ -21,7 +21,7 @@ pub struct Job {
 }
 
 /// The rare parts of a job.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Extra {
     /// The bytes that were read (a CSV row, a plain line) without the line end, kept for `--rejects` where they differ
     /// from `data`.
