@@ -46,6 +46,8 @@ mod text;
 mod sys;
 
 #[cfg(test)]
+mod rejects_again;
+#[cfg(test)]
 mod testing;
 
 use clap::Parser;

@@ -94,7 +94,7 @@ impl Base {
             sink: collect::sink(settings, output, Arc::clone(&source.layout)),
             sink_name: settings.name(),
             rejects: rejects.map(|output| {
-                let rejects = Rejects::new(output, settings, Arc::clone(&source.layout));
+                let rejects = Rejects::new(output, settings.input_format, Arc::clone(&source.layout));
                 (settings.rejects_name(), rejects)
             }),
             reorder: Reorder::new(settings.memory),

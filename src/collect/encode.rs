@@ -39,7 +39,7 @@ pub fn decode(bytes: &[u8]) -> Option<Outcome> {
     let payload = get_bytes(rest)?;
     let data = get_bytes(rest)?;
     let kind = take(1, rest)?[0];
-    let extent = [Extent::Whole, Extent::Open, Extent::Cut].into_iter().nth(usize::from(kind >> 1))?;
+    let extent = [Extent::Whole, Extent::Open, Extent::Behind, Extent::Cut].into_iter().nth(usize::from(kind >> 1))?;
     let raw = if kind & 1 != 0 { Some(get_bytes(rest)?) } else { None };
     let extra = raw.map(|raw| Box::new(Extra { raw: Some(raw), extent, ..Extra::default() }));
     Some(Outcome { job: Job { number, line, data, extra }, status, payload, attempts, worker, elapsed })

@@ -9,7 +9,6 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::output::Output;
-use crate::collect::settings::OutputSettings;
 use crate::text::magic::Magic;
 use crate::words::format::Format;
 use crate::words::job::Extent;
@@ -24,12 +23,15 @@ pub struct Rejects {
     is_begun: bool,
     /// Jobs that the input ended inside of: they come last, since what follows them would become a part of them.
     open: Vec<Bytes>,
+    /// What stood behind the array of jobs, and is to stand behind this one.
+    behind: Vec<Bytes>,
     left_out: u64,
 }
 
 impl Rejects {
-    pub fn new(output: Output, settings: &OutputSettings, layout: Arc<Layout>) -> Rejects {
-        Rejects { output, layout, format: settings.input_format, is_begun: false, open: Vec::new(), left_out: 0 }
+    /// `format` is that of the input.
+    pub fn new(output: Output, format: Format, layout: Arc<Layout>) -> Rejects {
+        Rejects { output, layout, format, is_begun: false, open: Vec::new(), behind: Vec::new(), left_out: 0 }
     }
 
     pub fn write(&mut self, outcome: &Outcome) -> io::Result<()> {
@@ -40,6 +42,7 @@ impl Rejects {
                 self.end_job(raw);
             }
             Extent::Open => self.open.push(raw.clone()),
+            Extent::Behind => self.behind.push(raw.clone()),
             Extent::Cut => self.left_out += 1,
         }
         self.output.wrote()
@@ -107,15 +110,22 @@ impl Rejects {
     }
 
     pub fn finish(&mut self) -> io::Result<()> {
-        let open = std::mem::take(&mut self.open);
+        let (open, behind) = (std::mem::take(&mut self.open), std::mem::take(&mut self.behind));
         for (index, raw) in open.iter().enumerate() {
             if index > 0 {
                 self.end_job(raw);
             }
             self.begin_job(raw);
         }
-        if self.is_begun && self.is_array() && open.is_empty() {
+        if self.is_array() && open.is_empty() && (self.is_begun || !behind.is_empty()) {
+            if !self.is_begun {
+                self.write_head(b"");
+            }
             self.output.buffer().extend_from_slice(b"\n]\n");
+        }
+        for raw in behind {
+            self.output.buffer().extend_from_slice(&raw);
+            self.output.buffer().push(b'\n');
         }
         self.output.finish()
     }

@@ -125,38 +125,50 @@ impl CsvFrames {
     fn read_columns(&mut self, separator: &[u8]) -> Result<Option<Columns>> {
         let mark = if self.input.has_mark() { BYTE_ORDER_MARK } else { b"" };
         let mut head = [mark, separator].concat();
-        let quote = self.rows.dialect.quote;
-        let mut names = self.settings.columns.clone();
-        if names.is_none() {
-            let delimiter = self.rows.dialect.delimiter;
-            let row = loop {
-                match self.rows.next(self.ended) {
-                    None => return Ok(None),
-                    Some(row) if row.bytes.is_empty() => {}
-                    Some(row) => break row,
-                }
-            };
-            let (read, line) = (columns::names(&row, quote), row.line);
-            head.extend_from_slice(row.bytes);
-            let Some(read) = read else {
-                let name = self.input.name();
-                return Err(Error::refused(format!("{name}: line {line}: the header cannot be read as CSV in UTF-8")));
-            };
-            if self.settings.delimiter.is_none() && separator.is_empty() {
-                self.notice = other_delimiter(&read, delimiter).map(|hint| format!("{}: {hint}", self.input.name()));
-            }
-            head.extend_from_slice(self.rows.line_end().unwrap_or(LineEnd::Lf).bytes());
-            names = Some(read);
-        }
-        let names = self.agree(names.unwrap_or_default())?;
+        let names = match self.settings.columns.clone() {
+            Some(names) => names,
+            None => match self.read_header(&mut head, !separator.is_empty())? {
+                Some(names) => names,
+                None => return Ok(None),
+            },
+        };
+        let names = self.agree(names)?;
         self.layout.head.get_or_init(|| Bytes::from(head));
-        let delimiter = self.rows.dialect.delimiter;
+        let Dialect { delimiter, quote, .. } = self.rows.dialect;
         if *self.layout.delimiter.get_or_init(|| delimiter) != delimiter && self.settings.keep_raw {
-            let file = self.input.name();
-            let words = format!("{file}: its delimiter differs from that of the file before");
+            let words = format!("{}: its delimiter differs from that of the file before", self.input.name());
             return Err(Error::refused(words).hint("--rejects has one for all; run the files apart"));
         }
         Ok(Some(Columns::new(names, quote, self.settings.keep_raw)))
+    }
+
+    /// The names in the header, once it has come. Its bytes are appended to `head`.
+    fn read_header(&mut self, head: &mut Vec<u8>, has_separator: bool) -> Result<Option<Vec<String>>> {
+        let dialect = self.rows.dialect;
+        let row = loop {
+            match self.rows.next(self.ended) {
+                None => return Ok(None),
+                Some(row) if row.bytes.is_empty() => {}
+                Some(row) => break row,
+            }
+        };
+        let (names, line, bytes) = (columns::names(&row, dialect.quote), row.line, row.bytes.to_vec());
+        let Some(names) = names else {
+            let name = self.input.name();
+            return Err(Error::refused(format!("{name}: line {line}: the header cannot be read as CSV in UTF-8")));
+        };
+        let line_end = self.rows.line_end().unwrap_or(LineEnd::Lf).bytes();
+        if line > 1 + u64::from(has_separator) {
+            // Behind a blank line a header may begin with what would else be a mark or a separator.
+            head.extend_from_slice(line_end);
+        }
+        head.extend_from_slice(&bytes);
+        head.extend_from_slice(line_end);
+        if self.settings.delimiter.is_none() && !has_separator {
+            let hint = other_delimiter(&names, dialect.delimiter);
+            self.notice = hint.map(|hint| format!("{}: {hint}", self.input.name()));
+        }
+        Ok(Some(names))
     }
 
     /// The names as they are used: they must be those of the files before.

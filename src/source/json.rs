@@ -71,24 +71,19 @@ fn frame(piece: &Piece, keep_raw: bool) -> Frame {
         Some(Fault::OpenArray) => "the input ends inside of the array that it begins with".to_owned(),
         Some(Fault::OpenValue) => "the input ends inside of this value".to_owned(),
     };
-    let is_open = matches!(piece.fault, Some(Fault::OpenArray | Fault::OpenValue));
-    let extent = if is_open { Extent::Open } else { Extent::Whole };
+    let extent = match piece.fault {
+        Some(Fault::OpenArray | Fault::OpenValue) => Extent::Open,
+        Some(Fault::BehindArray) => Extent::Behind,
+        Some(Fault::NoValue) | None => Extent::Whole,
+    };
     bad(piece.bytes, piece.line, reason, extent, keep_raw)
 }
 
 /// Without blanks at either end, as JSON knows them.
-pub fn trim(mut text: &[u8]) -> &[u8] {
-    while let [first, rest @ ..] = text
-        && is_blank(*first)
-    {
-        text = rest;
-    }
-    while let [rest @ .., last] = text
-        && is_blank(*last)
-    {
-        text = rest;
-    }
-    text
+pub fn trim(text: &[u8]) -> &[u8] {
+    let start = text.iter().position(|&byte| !is_blank(byte)).unwrap_or(text.len());
+    let end = text.iter().rposition(|&byte| !is_blank(byte)).map_or(start, |last| last + 1);
+    &text[start..end]
 }
 
 /// Line breaks stand only between the parts of a value, never inside of its strings, so a blank may take their place.

@@ -34,6 +34,8 @@ use crate::source::settings::{InputFile, InputSettings};
 use crate::words::error::{Error, Result, reason};
 use crate::words::exit::Exit;
 use crate::words::format::Format;
+#[cfg(test)]
+use crate::words::job::Job;
 use crate::words::layout::Layout;
 
 use by_line::ByLine;
@@ -120,6 +122,26 @@ impl Source {
         }
         Ok(count)
     }
+}
+
+/// All of an input: each piece as a job, and whether it is one; and what the input has besides.
+#[cfg(test)]
+type All = (Vec<(Job, bool)>, Arc<Layout>);
+
+#[cfg(test)]
+pub fn read_all(settings: &InputSettings) -> Result<All> {
+    let source = Source::new(settings, open_files(settings)?, &Context::alone()?)?;
+    let (mut all, mut frames) = (Vec::new(), Vec::new());
+    for mut reader in source.readers {
+        while reader.frames.read(&mut frames)? == More::Frames {
+            for frame in frames.drain(..) {
+                let (is_job, data) = (frame.data.is_ok(), frame.data.unwrap_or_default());
+                let number = all.len() as u64 + 1;
+                all.push((Job { number, line: frame.line, data, extra: frame.extra }, is_job));
+            }
+        }
+    }
+    Ok((all, source.layout))
 }
 
 /// What splits an input of this format.

@@ -66,8 +66,9 @@ enum State {
     Junk(Fault),
 }
 
+#[inline]
 pub fn is_blank(byte: u8) -> bool {
-    matches!(byte, b' ' | b'\t' | b'\r' | b'\n')
+    byte <= b' ' && matches!(byte, b' ' | b'\t' | b'\r' | b'\n')
 }
 
 impl ValueQueue {

@@ -41,6 +41,8 @@ pub enum Extent {
     Whole,
     /// The input ended inside of it, so whatever is written behind it would become a part of it.
     Open,
+    /// It stands behind the end of the array that holds all jobs.
+    Behind,
     /// It is longer than `--max-job-bytes`, and only its beginning was kept.
     Cut,
 }
