@@ -259,6 +259,10 @@ fn builder(command: &WorkerCommand, slot: u32, workers: usize) -> Command {
     };
     builder.args(&command.args);
     builder.env("FORKPOOL_SLOT", slot.to_string()).env("FORKPOOL_WORKERS", workers.to_string());
+    // The channel of a Node that has started forkpool is not the worker's, which has its own things there.
+    for name in ["NODE_CHANNEL_FD", "NODE_CHANNEL_SERIALIZATION_MODE", "NODE_UNIQUE_ID"] {
+        builder.env_remove(name);
+    }
     builder.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     builder
 }
