@@ -4,16 +4,30 @@
 // is answered before the next one starts; with a concurrency above 1 all jobs that are here run at once.
 //
 // The handler is given a second argument (progress, attempt, job). Whatever it throws, or rejects with, is the error of
-// its job; process.exit ends the worker. Numbers are JavaScript's: integers beyond 2^53 lose digits.
+// its job; process.exit ends the worker. Numbers are JavaScript's: integers beyond 2^53 lose digits. A result that JSON
+// has no form for is an error that says where it sits.
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
+import { builtinModules, createRequire } from 'node:module';
 import net from 'node:net';
 import { StringDecoder } from 'node:string_decoder';
 import { pathToFileURL } from 'node:url';
 
 const { file, function: named, route, concurrency } = JSON.parse(process.argv.at(-1));
-process.argv.splice(1, Infinity, file);
+
+// The handler sees what `node FILE` would show it, except that it is not the program: a guard that compares its file
+// with process.argv[1] finds another one there, which exists, since some guards resolve it.
+process.argv.splice(1, Infinity, process.execPath);
+const code = process.execArgv.indexOf('--input-type=module');
+if (code >= 0) process.execArgv.splice(code, 3); // or what the handler forks is given them too
+delete process._eval;
+if (!globalThis.Bun && !globalThis.Deno) {
+  // `node -e` makes globals of its modules. (`crypto`, the only one that `node FILE` has as well, is enumerable.)
+  const isEverywhere = (name) => Object.prototype.propertyIsEnumerable.call(globalThis, name);
+  const ours = builtinModules.filter((name) => !['process', 'console'].includes(name) && !isEverywhere(name));
+  for (const name of ours) delete globalThis[name];
+}
 
 // deno knows no descriptors but its own.
 const OUT = globalThis.Deno ? fs.openSync('/dev/fd/4', 'w') : 4;
@@ -41,7 +55,7 @@ function serializer() {
   function text(string) {
     const most = Math.max(0, Math.min(TEXT, left));
     left -= Math.min(string.length, most);
-    const cut = string.length > most ? `${string.slice(0, most)}…` : string;
+    const cut = string.length > most ? `${string.slice(0, most)}\u2026` : string;
     return cut.toWellFormed?.() ?? cut;
   }
 
@@ -80,8 +94,8 @@ function serializer() {
     const out = Object.create(null);
     if (isError) {
       // A name and a message are always there, and text.
-      out.name = String(field(object, 'name') ?? 'Error');
-      out.message = String(field(object, 'message') ?? '');
+      out.name = asText(field(object, 'name') ?? 'Error');
+      out.message = asText(field(object, 'message') ?? '');
       out.stack = stack(object);
       for (const key of ['code', 'cause', 'errors']) out[key] = field(object, key) ?? undefined;
     }
@@ -90,6 +104,10 @@ function serializer() {
       if (!(key in out)) out[text(key)] = field(object, key);
     }
     return out;
+  }
+
+  function asText(any) {
+    return typeof any === 'string' ? any : JSON.stringify(any);
   }
 
   function field(object, key) {
@@ -105,7 +123,7 @@ function serializer() {
   /** Without the lines of this program, and of the machinery that called it. */
   function stack(error) {
     const whole = field(error, 'stack');
-    if (typeof whole !== 'string') return whole;
+    if (typeof whole !== 'string') return '';
     const lines = whole.split('\n');
     let ours = lines.findIndex((line) => line.includes(HERE));
     if (lines[ours - 1]?.includes('async_hooks')) ours -= 1;
@@ -117,32 +135,38 @@ function serializer() {
 
 // --- replies
 
-/** Writes a line whole. The pipe blocks, unless the handler has changed that. */
+/** Writes a line whole. A string is written faster than a buffer, but only a buffer can be gone on with. */
 function send(line) {
+  let at = write(line);
+  if (at === Buffer.byteLength(line)) return;
   const bytes = Buffer.from(line);
-  for (let at = 0; at < bytes.length; ) {
-    try {
-      at += fs.writeSync(OUT, bytes, at);
-    } catch (error) {
-      if (error.code === 'EPIPE') process.exit(0); // nobody is there any more
-      if (error.code !== 'EAGAIN') throw error;
-      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1);
-    }
+  while (at < bytes.length) at += write(bytes.subarray(at));
+}
+
+/** How many bytes were written. The pipe blocks, unless the handler has changed that. */
+function write(piece) {
+  try {
+    return fs.writeSync(OUT, piece);
+  } catch (error) {
+    if (error.code === 'EPIPE') process.exit(0); // nobody is there any more
+    if (error.code !== 'EAGAIN') throw error;
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1);
+    return 0;
   }
 }
 
 function sendResult(id, result) {
   let json;
   try {
-    json = JSON.stringify(result) ?? 'null';
+    json = encode(result);
   } catch (error) {
-    return sendError(id, error); // a cycle, a BigInt, a toJSON that throws
+    return sendError(id, error); // no JSON, a cycle, a toJSON that throws
   }
   send(`{"id":${id},"status":"ok","data":${json}}\n`);
 }
 
 function sendProgress(id, data) {
-  send(`{"id":${id},"status":"progress","data":${JSON.stringify(data) ?? 'null'}}\n`);
+  send(`{"id":${id},"status":"progress","data":${encode(data)}}\n`);
 }
 
 function sendError(id, error) {
@@ -155,30 +179,143 @@ function fatal(error) {
   process.exit(1);
 }
 
+// --- results
+
+/** As JSON, or an error that names what has no form there, and its place. */
+function encode(result) {
+  let json;
+  try {
+    json = JSON.stringify(result);
+  } catch {
+    return encodeWithCare(result);
+  }
+  return isPlain(result) ? (json ?? 'null') : encodeWithCare(result);
+}
+
+/** Whether there is nothing in it but what JSON knows, and dates. It is no cycle. */
+function isPlain(result) {
+  if (typeof result !== 'object') return typeof result !== 'function' && typeof result !== 'symbol';
+  const open = [result];
+  for (let any = open.pop(); any; any = open.pop()) {
+    const prototype = Object.getPrototypeOf(any);
+    if (prototype === Date.prototype) continue;
+    if (prototype !== Object.prototype && prototype !== Array.prototype && prototype !== null) return false;
+    for (const key in any) {
+      const item = any[key];
+      if (typeof item === 'object') {
+        if (item !== null) open.push(item);
+      } else if (typeof item === 'function' || typeof item === 'symbol') {
+        return false;
+      }
+    }
+  }
+  return true;
+}
+
+/** Looks at each value after its toJSON, which takes several times as long. */
+function encodeWithCare(result) {
+  const paths = new Map(); // of the objects so far
+  return JSON.stringify(result, function (key, any) {
+    const around = paths.get(this);
+    const step = Array.isArray(this) ? `[${key}]` : /^[\w$]+$/.test(key) ? `.${key}` : `[${JSON.stringify(key)}]`;
+    const path = around === undefined ? '$' : around + step;
+    const kind = kindWithoutForm(any);
+    if (kind) throw new TypeError(`${path}: ${/^[aeiou]/i.test(kind) ? 'an' : 'a'} ${kind} is no JSON`);
+    if (typeof any === 'object' && any !== null) paths.set(any, path);
+    return any;
+  });
+}
+
+/** What JSON.stringify makes `{}` of, or numbered fields, or less than there is, or leaves out. */
+const FORMLESS = /(?:Array|Buffer|DataView|Error|Exception|Generator|Iterator|Map|Promise|Ref|RegExp|Set)$/;
+
+/** The name of a kind of value that has no form in JSON. An object of a class has one: its fields, if there are any. */
+function kindWithoutForm(any) {
+  if (typeof any === 'function') return isClass(any) ? 'class' : 'function';
+  if (typeof any === 'symbol') return 'symbol';
+  if (typeof any === 'bigint') return 'BigInt';
+  if (typeof any !== 'object' || any === null || Array.isArray(any)) return undefined;
+  const prototype = Object.getPrototypeOf(any);
+  const isPlainObject = prototype === null || Object.getPrototypeOf(prototype) === null; // of any realm
+  const tag = Object.prototype.toString.call(any).slice(8, -1);
+  if (isPlainObject || /^(?:Number|String|Boolean)$/.test(tag)) return undefined;
+  if (typeof any.then !== 'function' && !FORMLESS.test(tag) && Object.keys(any).length > 0) return undefined;
+  return any.constructor?.name || tag;
+}
+
 // --- the handler
 
-/** The functions that the file exports, by name. Classes are no handlers. */
-function exported(module) {
-  const functions = new Map();
-  const add = (name, any) => {
-    if (typeof any === 'function' && !/^class\b/.test(Function.prototype.toString.call(any))) functions.set(name, any);
-  };
-  // What a CommonJS file exports is the default, and only in part also there by name.
-  const whole = typeof module.default === 'object' ? module.default : null;
-  for (const [name, any] of Object.entries({ ...whole, ...module })) if (name !== 'module.exports') add(name, any);
-  const main = functions.get('default');
-  if (main && !functions.has(main.name)) add(main.name, main);
-  return functions;
+const isClass = (any) => /^class\b/.test(Function.prototype.toString.call(any));
+const isFunction = (any) => typeof any === 'function' && !isClass(any);
+
+/** The file as a module. CommonJS is required: imported it has no module.parent, and a guard by that would fire. */
+async function loadModule() {
+  const isNode = !globalThis.Bun && !globalThis.Deno;
+  const isScript = isNode && /\.c?js$/.test(file);
+  if (isScript && !/^\s*(?:import|export)\b/m.test(fs.readFileSync(file, 'utf8'))) {
+    try {
+      return { default: createRequire(file)(file) };
+    } catch (error) {
+      if (!/^ERR_REQUIRE_/.test(error?.code)) throw error; // it is none after all
+    }
+  }
+  return import(pathToFileURL(file).href);
 }
 
-function choose(functions) {
-  const own = new Set(functions.values());
-  if (named) return functions.get(named) ?? refuse(`${file} exports no function ${named}`, functions);
-  if (own.size === 0) return refuse(`${file} exports no function`, functions);
-  const only = own.size === 1 ? [...own][0] : undefined;
-  const chosen = functions.get('default') ?? functions.get('handler') ?? only;
-  return chosen ?? refuse(`${file} exports several functions`, functions);
+/** What the file exports, by name; of an object that is the default export (in CommonJS it always is), its members. */
+function exportsOf(module) {
+  // Compiled TypeScript has exports of its own there, with their own default.
+  const own = module.default?.__esModule ? module.default : module;
+  const main = own.default;
+  const out = new Map(membersOf(main));
+  for (const [name, any] of Object.entries(own)) {
+    const isMember = name === 'default' || name === 'module.exports' || any === main?.[name];
+    if (!isMember) out.set(name, any);
+  }
+  if (isFunction(main) && main.name && !out.has(main.name)) out.set(main.name, main);
+  if (main !== undefined && !out.has('default')) out.set('default', main);
+  return out;
 }
+
+/** The members of an object or function, those of its class too. Its methods keep it as their `this`. */
+function* membersOf(object) {
+  if ((typeof object !== 'object' || Array.isArray(object)) && !isFunction(object)) return;
+  const ends = [null, Object.prototype, Function.prototype];
+  for (let part = object; !ends.includes(part); part = Object.getPrototypeOf(part)) {
+    for (const name of Object.getOwnPropertyNames(part)) {
+      const any = valueOf(object, name);
+      if (name !== 'constructor') yield [name, isFunction(any) ? any.bind(object) : any];
+    }
+  }
+}
+
+/** A getter may throw. */
+function valueOf(object, name) {
+  try {
+    return object[name];
+  } catch {
+    return undefined;
+  }
+}
+
+/** What is named is used, or refused; a guess is only for a file that names nothing. */
+function choose(exports, functions) {
+  if (named) return functions.get(named) ?? refuse(`${file} exports no function ${named}`, functions);
+  for (const name of ['default', 'handler']) if (functions.has(name)) return functions.get(name);
+  const own = new Set(functions.values());
+  // An object is a set of functions, unless it has none and others are exported beside it.
+  const isSet = (any) => typeof any === 'object' && any !== null && (own.size === 0 || hasFunctions(any));
+  for (const name of ['handler', 'default']) {
+    const any = exports.get(name);
+    const isFine = !exports.has(name) || (name === 'default' && isSet(any));
+    if (!isFine) refuse(`${file}: its export ${name} is ${described(any)}, no function`, functions);
+  }
+  if (own.size === 1) return [...own][0];
+  return refuse(`${file} exports ${own.size ? 'several functions' : 'no function'}`, functions);
+}
+
+const hasFunctions = (object) => [...membersOf(object)].some(([, any]) => isFunction(any));
+const described = (any) => (typeof any === 'function' ? 'a class' : `of type ${any === null ? any : typeof any}`);
 
 function refuse(reason, functions) {
   const names = [...functions.keys()];
@@ -195,9 +332,10 @@ function routed(functions, data) {
 
 async function load() {
   try {
-    const functions = exported(await import(pathToFileURL(file).href));
+    const exports = exportsOf(await loadModule());
+    const functions = new Map([...exports].filter(([, any]) => isFunction(any)));
     if (!route) {
-      const handler = choose(functions);
+      const handler = choose(exports, functions);
       return () => handler;
     }
     if (functions.size === 0) refuse(`${file} exports no function`, functions);
