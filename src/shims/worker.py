@@ -4,7 +4,13 @@
 # is answered before the next one starts; with a concurrency above 1 coroutines run at once.
 #
 # The handler is given a second argument (progress, attempt, job) if its second parameter has no default or is
-# named `context`. Whatever it raises, SystemExit included, is the error of its job; os._exit ends the worker.
+# named `context`. Whatever it raises, SystemExit included, is the error of its job; os._exit ends the worker. A result
+# that JSON has no form for is an error that says where it sits.
+import sys
+
+if sys.path[:1] == [""]:
+    del sys.path[0]  # the current folder has none of what follows
+
 import atexit
 import errno
 import importlib.util
@@ -13,13 +19,24 @@ import json
 import os
 import re
 import signal
-import sys
 import threading
 import traceback
 from collections import deque
+from functools import partial
 
-SPEC = json.loads(sys.argv[1])
+# In a locale without UTF-8 arguments are half surrogates, and paths must be.
+SPEC = json.loads(os.fsencode(sys.argv[1]))
 FILE, ROUTE, CONCURRENCY = SPEC["file"], SPEC["route"], SPEC["concurrency"]
+PATIENCE = 1.0  # seconds that executors may take to end, once there are no more jobs
+is_child = False  # whether this is a child that the handler has forked
+
+
+def mark_child():
+    global is_child
+    is_child = True
+
+
+os.register_at_fork(after_in_child=mark_child)
 
 # --- errors, in the form of the npm package serialize-error
 
@@ -39,7 +56,7 @@ class Serializer:
     def text(self, string):
         most = max(0, min(TEXT, self.left))
         self.left -= min(len(string), most)
-        cut = string[:most] + "…" if len(string) > most else string
+        cut = string[:most] + "\u2026" if len(string) > most else string
         return cut.encode("utf-8", "replace").decode("utf-8")  # half a surrogate pair is no text
 
     def value(self, any):
@@ -81,15 +98,19 @@ class Serializer:
         message = self.text(as_text(error if group is None else read(error, "message") or error))
         name = self.text(type(error).__name__)
         out = {"name": name, "message": message, "stack": self.text(stack(error, name, message))}
-        fields = {key: item for key, item in vars(error).items() if not key.startswith("_")}
+        own = BaseException.__getattribute__(error, "__dict__")
+        fields = {key: item for key, item in own.items() if not as_text(key).startswith("_")}
         # These are often set once, for the whole class.
         for key in ("code", "retryable", "retry_after"):
             fields.setdefault(key, read(error, key))
-        if isinstance(error, OSError) and error.errno is not None:
-            fields = {"errno": error.errno, "path": error.filename, **fields}
-            fields["code"] = fields["code"] or errno.errorcode.get(error.errno)
+        number = read(error, "errno") if isinstance(error, OSError) else None
+        if number is not None:
+            fields = {"errno": number, "path": read(error, "filename"), **fields}
+            if fields["code"] is None and isinstance(number, int):
+                fields["code"] = errno.errorcode.get(number)
         cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
-        fields = {"code": fields.pop("code"), "cause": cause, "errors": group, **fields}
+        notes = read(error, "__notes__")
+        fields = {"code": fields.pop("code"), "notes": notes, "cause": cause, "errors": group, **fields}
         fields.pop("exceptions", None)
         others = {key: item for key, item in fields.items() if item is not None and key not in out}
         return {**out, **self.fields(others)}
@@ -124,8 +145,11 @@ def stack(error, name, message):
     while at and at.tb_frame.f_code.co_filename.startswith("<"):
         at = at.tb_next
     last = f"{name}: {message}"
-    if isinstance(error, SyntaxError):  # whose place is not in the traceback
-        last = "".join(traceback.format_exception_only(type(error), error.with_traceback(None))).rstrip()
+    if isinstance(error, SyntaxError) or read(error, "__notes__"):  # what is not in the traceback: a place, notes
+        try:
+            last = "".join(traceback.format_exception_only(type(error), error)).rstrip()
+        except Exception:
+            pass  # something odd in one of its fields, which is shown there
     return "Traceback (most recent call last):\n" + "".join(traceback.format_tb(at)) + last if at else last
 
 
@@ -154,30 +178,145 @@ def send(line):
 
 
 def send_error(id, error):
+    if is_child:
+        leave_child(error)
     send(f'{{"id":{id},"status":"error","error":{error_json(error)}}}\n')
 
 
 def fatal(error):
+    if is_child:
+        leave_child(error)
     send(f'{{"status":"fatal","error":{error_json(error)}}}\n')
     os._exit(1)
 
 
+def leave_child(error=None):
+    """Ends a child that the handler has forked, which must not answer for its parent nor take a job of its own."""
+    status = 0 if error is None else 1
+    if isinstance(error, SystemExit) and (error.code is None or isinstance(error.code, int)):
+        status = error.code or 0
+    elif error is not None:
+        traceback.print_exception(type(error), error, error.__traceback__)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status & 255)
+
+
+# --- results
+
+
+class NoForm(TypeError):
+    """Of a value that JSON has no form for."""
+
+
+def form(any):
+    """An object that json does not know as Python people mean it; by its looks, so that no library is imported."""
+    kind = type(any)
+    if isinstance(any, (type, BaseException, memoryview)):
+        raise NoForm
+    names = {f"{base.__module__.partition('.')[0]}.{base.__name__}" for base in kind.__mro__}
+    if names & {"pandas.NAType", "pandas.NaTType"}:
+        return None
+    if hasattr(kind, "__members__"):  # an Enum
+        return any.value
+    if hasattr(kind, "isoformat"):  # date, time, datetime, Timestamp
+        return any.isoformat()
+    if names & {"decimal.Decimal"}:
+        return str(any) if any.is_finite() else None
+    if names & {"uuid.UUID", "ipaddress._IPAddressBase"}:
+        return str(any)
+    if hasattr(kind, "__fspath__"):
+        return any.__fspath__()
+    if hasattr(kind, "__dataclass_fields__"):
+        return {field.name: getattr(any, field.name) for field in sys.modules["dataclasses"].fields(any)}
+    if hasattr(kind, "__attrs_attrs__"):
+        return {field.name: getattr(any, field.name) for field in kind.__attrs_attrs__}
+    if hasattr(kind, "model_dump"):  # pydantic, and before its version 2
+        return any.model_dump(mode="json")
+    if hasattr(kind, "__fields__") and hasattr(kind, "dict"):
+        return any.dict()
+    return table_form(any, kind)
+
+
+def table_form(any, kind):
+    """Tables, rows, columns, arrays and scalars, of numpy, pandas, polars, torch and the like, and other mappings."""
+    if hasattr(kind, "to_dicts"):
+        return any.to_dicts()
+    if hasattr(kind, "to_dict") and hasattr(kind, "columns"):
+        return any.to_dict("records")
+    if hasattr(kind, "to_dict") and hasattr(kind, "index"):  # a column is a list, and a row has labels
+        return any.tolist() if any.index.inferred_type in ("integer", "empty") else any.to_dict()
+    unit = getattr(any, "dtype", None)
+    if getattr(unit, "kind", None) == "m":  # spans of time, which would be bare numbers
+        raise NoForm
+    if getattr(unit, "kind", None) == "M" and hasattr(kind, "astype"):
+        any = any.astype("datetime64[us]")  # finer ones would be bare numbers
+    for method in ("tolist", "to_list", "to_pylist", "as_py"):
+        if hasattr(kind, method):
+            plainer = getattr(any, method)()
+            return float(plainer) if type(plainer) is kind else plainer
+    if hasattr(kind, "keys") and hasattr(kind, "__getitem__"):
+        return dict(any)
+    raise NoForm
+
+
+def plain(any, path="$"):
+    """What json knows, and nothing else: NaN and infinities are None. Raises a TypeError that names the place."""
+    if any is None or isinstance(any, (str, int)):
+        return any
+    if isinstance(any, float):
+        return float(any) if any - any == 0 else None
+    if isinstance(any, (list, tuple)):
+        return [plain(item, f"{path}[{index}]") for index, item in enumerate(any)]
+    if isinstance(any, dict):
+        return {plain_key(key, path): plain(item, path + step(key)) for key, item in any.items()}
+    try:
+        plainer = form(any)
+    except NoForm:
+        raise TypeError(f"{path}: {a_kind(any)} is no JSON") from None
+    return plain(plainer, path)
+
+
+def plain_key(key, path):
+    if not isinstance(key, (str, int, float, type(None))):
+        try:
+            key = form(key)
+        except NoForm:
+            key = ()
+    if isinstance(key, (str, int, float, type(None))):
+        return "NaN" if key != key else key
+    raise TypeError(f"{path}: {a_kind(key)} is no key of JSON")
+
+
+def step(key):
+    return f".{key}" if isinstance(key, str) and key.isidentifier() else f"[{json.dumps(as_text(key))}]"
+
+
+def a_kind(any):
+    name = type(any).__name__
+    return f"{'an' if name[0] in 'aeiouAEIOU' else 'a'} {name}"
+
+
 # A cycle ends in a RecursionError; NaN and Infinity are no JSON and end in a ValueError.
-form = {"check_circular": False, "allow_nan": False, "separators": (",", ":")}
-encoder = json.JSONEncoder(ensure_ascii=False, **form)
-encode_ascii = json.JSONEncoder(**form).encode
+form_of = {"check_circular": False, "allow_nan": False, "separators": (",", ":"), "default": form}
+encoder = json.JSONEncoder(ensure_ascii=False, **form_of)
+encode_ascii = json.JSONEncoder(**form_of).encode
 decode = json.JSONDecoder().scan_once
 try:
     # What encoder.encode makes anew in each call: a fifth of the time of a small job.
     chunks = json.encoder.c_make_encoder(
-        None, encoder.default, json.encoder.encode_basestring, None, ":", ",", False, False, False
+        None, form, json.encoder.encode_basestring, None, ":", ",", False, False, False
     )
 except TypeError:  # another Python than CPython
     chunks = encoder.iterencode
 
 
 def encode(data):
-    text = "".join(chunks(data, 0))
+    try:
+        text = "".join(chunks(data, 0))
+    except (TypeError, ValueError):
+        data = plain(data)
+        text = "".join(chunks(data, 0))
     if not text.isascii():
         try:
             text.encode()
@@ -201,16 +340,15 @@ class Context:
 
 
 def load():
-    """Imports the file as `python FILE` would: its folder comes first in the path."""
-    sys.argv = [FILE]
-    folder, name = os.path.split(FILE)
-    if sys.path and sys.path[0] == "":
-        del sys.path[0]
+    """Imports the file. Its folder comes first in the path, as with `python FILE`; but it is not the program."""
+    sys.argv = ["-c"]
+    file = os.fsdecode(FILE.encode())
+    folder, name = os.path.split(file)
     sys.path.insert(0, folder)
     name = os.path.splitext(name)[0]
     if name in sys.modules:
         name = f"handler_{name}"
-    spec = importlib.util.spec_from_file_location(name, FILE)
+    spec = importlib.util.spec_from_file_location(name, file)
     module = sys.modules[name] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -221,41 +359,47 @@ def refuse(reason, names):
 
 
 def own_functions(module):
-    """The public functions that the file itself defines, by name."""
+    """The public functions that the file itself defines, by name, or those in its `__all__`."""
+    public = getattr(module, "__all__", None)
 
     def is_own(name, any):
-        own = getattr(any, "__module__", None) == module.__name__
-        return own and callable(any) and not inspect.isclass(any) and not name.startswith("_")
+        # A partial does not say where it was made.
+        here = getattr(any, "__module__", None) == module.__name__ or isinstance(any, partial)
+        return name in public if public is not None else here and not name.startswith("_")
 
-    return {name: any for name, any in vars(module).items() if is_own(name, any)}
+    functions = {name: any for name, any in vars(module).items() if callable(any) and not inspect.isclass(any)}
+    return {name: any for name, any in functions.items() if is_own(name, any)}
 
 
 def choose(module, functions):
-    named = SPEC["function"]
-    if named:
-        function = vars(module).get(named)
-        return function if callable(function) else refuse(f"{FILE} has no function {named}", functions)
-    if not functions:
-        refuse(f"{FILE} has no function of its own", functions)
-    if "handler" in functions or len(functions) == 1:
-        return functions.get("handler") or next(iter(functions.values()))
-    refuse(f"{FILE} has several functions", functions)
+    """What is named is used, or refused; a guess is only for a file that names nothing."""
+    name = SPEC["function"] or "handler"
+    if hasattr(module, name):
+        function = getattr(module, name)
+        if not callable(function):
+            refuse(f"{FILE}: {name} is {a_kind(function)}, no function", functions)
+        return function
+    if SPEC["function"]:
+        refuse(f"{FILE} has no function {name}", functions)
+    if len(functions) != 1:
+        refuse(f"{FILE} has several functions" if functions else f"{FILE} has no function of its own", functions)
+    return next(iter(functions.values()))
 
 
 def routed(functions):
     """With --route, the job's own choice among the file's functions."""
 
-    def function(data, context):
+    def function(data, id, attempt):
         name = data.get(ROUTE) if isinstance(data, dict) else None
         if not isinstance(name, str) or name not in functions:
             refuse(f"no function to route {json.dumps(name)} to", list(functions))
-        return functions[name](data, context)
+        return functions[name](data, id, attempt)
 
     return function
 
 
 def with_context(function):
-    """The function as one of (data, context), whatever it takes itself."""
+    """The function as one of (data, id, attempt), whatever it takes itself."""
     try:
         parameters = list(inspect.signature(function).parameters.values())
     except (TypeError, ValueError):
@@ -264,8 +408,8 @@ def with_context(function):
         second = parameters[1]
         if second.kind in (second.POSITIONAL_ONLY, second.POSITIONAL_OR_KEYWORD):
             if second.default is second.empty or second.name == "context":
-                return function
-    return lambda data, context: function(data)
+                return lambda data, id, attempt: function(data, Context(id, attempt))
+    return lambda data, id, attempt: function(data)
 
 
 def is_asynchronous(function):
@@ -285,6 +429,8 @@ def parse(line):
 
 
 def reply(id, result):
+    if is_child:
+        leave_child()
     try:
         send(f'{{"id":{id},"status":"ok","data":{encode(result)}}}\n')
     except RecursionError:
@@ -306,7 +452,7 @@ def serve(function):
             continue
         id, attempt, data = job
         try:
-            result = function(data, Context(id, attempt))
+            result = function(data, id, attempt)
             if inspect.isawaitable(result):
                 loop = loop or new_event_loop()
                 result = loop.run_until_complete(result)
@@ -327,7 +473,7 @@ async def serve_tasks(function, loop):
             return
         id, attempt, data = job
         try:
-            result = function(data, Context(id, attempt))
+            result = function(data, id, attempt)
             if inspect.isawaitable(result):
                 result = await result
             reply(id, result)
@@ -366,7 +512,9 @@ def main():
         os.set_inheritable(descriptor, False)
     # forkpool says when to end. (Children of the handler do not inherit this.)
     signal.signal(signal.SIGINT, lambda *_: None)
-    sys.stdout.reconfigure(line_buffering=True)
+    # A log must not fail for a letter that the locale does not have.
+    sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)
+    sys.stderr.reconfigure(encoding="utf-8", errors="backslashreplace")
     try:
         module = load()
         functions = own_functions(module)
@@ -386,7 +534,21 @@ def main():
         loop.run_until_complete(serve_tasks(function, loop))
     else:
         serve(function)
-    # Threads that the handler left behind keep nobody alive.
+    end()
+
+
+def end():
+    """As Python ends, except that nobody waits for threads and children that do not end by themselves."""
+    # Executors are told here, and not by atexit, that there is nothing more to do.
+    calls = getattr(threading, "_threading_atexits", [])
+    if calls:
+        teller = threading.Thread(target=lambda: [call() for call in reversed(calls)], daemon=True)
+        teller.start()
+        teller.join(PATIENCE)
+    children = sys.modules.get("multiprocessing.process")
+    for child in children.active_children() if children else ():
+        if not child.daemon:  # the others are ended by atexit
+            child.terminate()
     atexit._run_exitfuncs()
     sys.stdout.flush()
     os._exit(0)

@@ -24,7 +24,7 @@ class Acts:
         raise TypeError("it fails")
 
     def not_json(job, context):
-        return {"weight": float("nan")}
+        return {"weight": {1, 2}}
 
     def circular(job, context):
         result = {}
