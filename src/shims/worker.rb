@@ -4,7 +4,8 @@
 # is answered before the next one starts.
 #
 # The handler is given a second argument (progress, attempt, job) if it requires one or names it `context`. Whatever
-# it raises, SystemExit included, is the error of its job; exit! ends the worker.
+# it raises, SystemExit included, is the error of its job; exit! ends the worker. A result that JSON has no form for is
+# an error that says where it sits.
 require 'json'
 
 module ForkpoolWorker
@@ -25,7 +26,7 @@ module ForkpoolWorker
       string = string.encode('UTF-8', invalid: :replace, undef: :replace).scrub
       most = TEXT.clamp(0, [@left, 0].max)
       @left -= [string.length, most].min
-      string.length > most ? "#{string[0, most]}…" : string
+      string.length > most ? "#{string[0, most]}\u2026" : string
     end
 
     def value(any)
@@ -63,14 +64,10 @@ module ForkpoolWorker
     def error(error)
       name = text(error.class.name || 'Error')
       message = text(as_text { error.message.to_s })
-      lines = (error.backtrace || []).take_while { |line| !line.start_with?('-e:') }
-      lines.reject! { |line| line.start_with?('<internal:') }
-      stack = text(["#{name}: #{message}", *lines].join("\n    from "))
-      out = { 'name' => name, 'message' => message, 'stack' => stack }
+      out = { 'name' => name, 'message' => message, 'stack' => text(stack(error, "#{name}: #{message}")) }
       fields = {}
       METHODS.each do |key|
-        plain = error.respond_to?(key) && error.method(key).arity.between?(-1, 0)
-        fields[key.to_s] = field { error.public_send(key) } if plain
+        fields[key.to_s] = field { error.public_send(key) } if field { plain_method?(error, key) } == true
       end
       fields['code'] ||= error.class.name[/\AErrno::(.*)/, 1] if error.is_a?(SystemCallError)
       error.instance_variables.each { |key| fields[key.to_s.delete_prefix('@')] ||= error.instance_variable_get(key) }
@@ -79,6 +76,18 @@ module ForkpoolWorker
         out[text(key)] = value(item) unless item.nil? || out.key?(key) || !@left.positive?
       end
       out
+    end
+
+    def plain_method?(error, key)
+      error.respond_to?(key) && error.method(key).arity.between?(-1, 0)
+    end
+
+    def stack(error, first)
+      lines = as_text { error.backtrace }
+      return first unless lines.is_a?(Array)
+
+      lines = lines.take_while { |line| !line.start_with?('-e:') }
+      [first, *lines.reject { |line| line.start_with?('<internal:') }].join("\n    from ")
     end
 
     def as_text
@@ -92,7 +101,7 @@ module ForkpoolWorker
   # The handler's second argument.
   Context = Struct.new(:job, :attempt) do
     def progress(data)
-      ForkpoolWorker.send_line(%({"id":#{job},"status":"progress","data":#{JSON.generate(data)}}))
+      ForkpoolWorker.send_line(%({"id":#{job},"status":"progress","data":#{ForkpoolWorker.encode(data)}}))
     end
   end
 
@@ -110,11 +119,11 @@ module ForkpoolWorker
     exit!(0) # nobody is there any more
   end
 
-  # What the result's own nesting allows; a cycle ends there.
-  NESTING = 10_000
+  PROCESS = Process.pid # a child that the handler forks is another
 
   def send_result(id, result)
-    send_line(%({"id":#{id},"status":"ok","data":#{JSON.generate(result, max_nesting: NESTING)}}))
+    exit if Process.pid != PROCESS # a child that the handler forked has come back, and is no second worker
+    send_line(%({"id":#{id},"status":"ok","data":#{encode(result)}}))
   end
 
   def send_error(id, error)
@@ -132,58 +141,164 @@ module ForkpoolWorker
     exit!(1)
   end
 
+  # --- results
+
+  # Levels of nesting in a job or a result; a cycle ends there.
+  NESTING = 10_000
+
+  # By its class, to_json knows that a text is asked for by this program.
+  class State < JSON::State; end
+  STATE = State.new(max_nesting: NESTING)
+
+  # Before the to_json that the json library gives to all objects, and after those of their own.
+  module Form
+    def to_json(state = nil, *)
+      state.is_a?(State) ? ForkpoolWorker.form(self).to_json(state) : super
+    end
+  end
+  Object.include(Form)
+
+  # Of a value that JSON has no form for.
+  class NoForm < TypeError; end
+
+  def encode(result)
+    STATE.generate(result)
+  rescue JSON::NestingError
+    STATE.depth = 0
+    raise
+  rescue JSON::GeneratorError, NoForm # NaN, a text that is no UTF-8
+    STATE.depth = 0
+    STATE.generate(plain(result, '$'))
+  end
+
+  # What an object is in JSON: its as_json (of ActiveSupport), its fields, or its own text (Symbol, Time, URI).
+  def form(any)
+    raise NoForm if [Exception, Module, Proc, Enumerator].any? { |kind| kind === any }
+    return any.as_json if any.respond_to?(:as_json)
+    return any.to_h if any.respond_to?(:to_h) && any.method(:to_h).owner != Enumerable
+    return any.to_s('F') if any.class.name == 'BigDecimal'
+
+    text = any.to_s
+    raise NoForm if any.method(:to_s).owner == Kernel || text.start_with?('#<')
+    text
+  end
+
+  # What JSON knows, and nothing else: NaN and infinities are nil. Raises a TypeError that names the place.
+  def plain(any, path)
+    case any
+    when nil, true, false, Integer then any
+    when Float then any.finite? ? any : nil
+    when Array then any.each_with_index.map { |item, index| plain(item, "#{path}[#{index}]") }
+    when Hash then any.to_h { |key, item| [key, plain(item, path + step(key.to_s))] }
+    else plain_object(any, path)
+    end
+  end
+
+  def plain_object(any, path)
+    has_own = any.is_a?(String) || any.method(:to_json).owner != Form
+    has_own ? JSON.parse(STATE.generate(any), max_nesting: NESTING) : plain(form(any), path)
+  rescue NoForm
+    kind = any.class.name || 'object'
+    raise TypeError, "#{path}: #{kind.match?(/\A[aeiou]/i) ? 'an' : 'a'} #{kind} is no JSON", cause: nil
+  rescue JSON::GeneratorError => e
+    raise TypeError, "#{path}: #{any.is_a?(String) ? 'text that is no UTF-8' : e.message}", cause: nil
+  end
+
+  def step(key)
+    key.match?(/\A\w+\z/) ? ".#{key}" : "[#{key.inspect}]"
+  end
+
+  # --- the handler
+
   def refuse(reason, names)
     raise LoadError, names.empty? ? reason : "#{reason}; there are: #{names.join(', ')}", []
   end
 
-  # The functions that the file itself defines at its top level, by name.
+  # What can be called and the file itself defines at its top level, by name: methods, and constants such as lambdas.
   def own_functions(file, main)
     names = Object.private_instance_methods(false) + Object.instance_methods(false) + main.singleton_methods(false)
     methods = names.uniq.map { |name| main.method(name) }
-    own = methods.select { |method| method.source_location&.first == file && !method.name.start_with?('_') }
-    own.to_h { |method| [method.name.to_s, with_context(method)] }
+    methods.select! { |method| here?(file, method.source_location) && !method.name.start_with?('_') }
+    methods.sort_by! { |method| method.source_location.last }
+    constants = Object.constants(false).select { |name| here?(file, Object.const_source_location(name)) }
+    callables = methods.map { |method| [method.name, method] } + constants.map { |name| [name, Object.const_get(name)] }
+    callables.select { |_, callable| callable.respond_to?(:call) }.to_h.transform_keys(&:to_s)
   end
 
-  # The method as one of (data, context), whatever it takes itself.
-  def with_context(method)
+  def here?(file, location)
+    location&.first.to_s.b == file.b # the two encodings may differ
+  end
+
+  # What has this name in the file, wherever it was defined: a method, a constant or a global variable.
+  def named(name, main)
+    if main.respond_to?(name, true) && main.method(name).owner != Kernel
+      main.method(name)
+    elsif name.match?(/\A[A-Z]\w*\z/)
+      Object.const_get(name) if Object.const_defined?(name)
+    elsif global_variables.include?(:"$#{name}")
+      eval("$#{name}")
+    end
+  end
+
+  # The callable as one of (data, context), whatever it takes itself.
+  def with_context(callable)
+    method = callable.respond_to?(:parameters) ? callable : callable.method(:call)
     second = method.parameters[1]
-    return method if second && (second[0] == :req || second == %i[opt context])
+    return callable if second && (second[0] == :req || second == %i[opt context])
 
-    ->(data, _context) { method.call(data) }
+    ->(data, _context) { callable.call(data) }
   end
 
-  def choose(file, named, functions)
-    return functions[named] || refuse("#{file} has no function #{named}", functions.keys) if named
+  # What is named is used, or refused; a guess is only for a file that names nothing.
+  def choose(file, name, functions, main)
+    (name ? [name] : %w[handler HANDLER Handler]).each do |each|
+      callable = functions[each] || named(each, main)
+      next if callable.nil?
+      return callable if callable.respond_to?(:call)
 
-    refuse("#{file} has no function", []) if functions.empty?
-    return functions['handler'] || functions.values.first if functions.key?('handler') || functions.size == 1
+      refuse("#{file}: #{each} is of class #{callable.class} and has no call", functions.keys)
+    end
+    refuse("#{file} has no function #{name}", functions.keys) if name
+    refuse("#{file}: handler is a local variable, which is seen by nobody else; make it HANDLER", []) if local?(file)
+    return functions.values.first if functions.size == 1
 
-    refuse("#{file} has several functions", functions.keys)
+    refuse("#{file} has #{functions.empty? ? 'no function' : 'several functions'}", functions.keys)
+  end
+
+  # Whether the file has a variable `handler`. Where Ruby cannot tell, it has none.
+  def local?(file)
+    RubyVM::InstructionSequence.compile_file(file).to_a[10].include?(:handler)
+  rescue StandardError, NameError
+    false
   end
 
   # With --route, the job's own choice among the file's functions.
   def routed(functions, route)
+    handlers = functions.transform_values { |callable| with_context(callable) }
     lambda do |data, context|
       name = data.is_a?(Hash) ? data[route] : nil
-      function = functions[name] || refuse("no function to route #{JSON.generate(name)} to", functions.keys)
+      function = handlers[name] || refuse("no function to route #{JSON.generate(name)} to", functions.keys)
       function.call(data, context)
     end
   end
 
   def handler(spec, main)
     file = spec['file']
-    $PROGRAM_NAME = file
     ARGV.clear
+    # A log must not fail for a letter that the locale does not have.
+    [$stdout, $stderr].each { |io| io.set_encoding(Encoding::BINARY) }
     $stdout.sync = true
     # forkpool says when to end. (Children of the handler do not inherit this.)
     trap('INT') {}
     require file
     functions = own_functions(file, main)
-    return choose(file, spec['function'], functions) unless spec['route']
+    return with_context(choose(file, spec['function'], functions, main)) unless spec['route']
 
     refuse("#{file} has no function", []) if functions.empty?
     routed(functions, spec['route'])
   rescue Exception => e
+    raise if Process.pid != PROCESS # a child, which ends by itself
+
     fatal(e)
   end
 
@@ -210,8 +325,10 @@ module ForkpoolWorker
     id = job['id']
     send_result(id, handler.call(job['data'], Context.new(id, job['attempt'] || 1)))
   rescue Exception => e
+    raise if Process.pid != PROCESS # a child that the handler forked ends as Ruby ends
+
     send_error(id, e)
   end
 end
 
-ForkpoolWorker.run(JSON.parse(ARGV[0]), self)
+ForkpoolWorker.run(JSON.parse(ARGV[0].dup.force_encoding('UTF-8')), self)
