@@ -4,7 +4,8 @@
 # is answered before the next one starts.
 #
 # The handler is given a second argument (progress, attempt, job), unless its signature has only one. Whatever it dies
-# of is the error of its job; exit ends the worker. Integers beyond 64 bits are strings.
+# of is the error of its job; exit ends the worker. Integers beyond 64 bits are strings. A result that JSON has no form
+# for is an error that says where it sits.
 package ForkpoolWorker;
 use strict;
 use warnings;
@@ -17,7 +18,8 @@ use Scalar::Util qw(blessed looks_like_number refaddr reftype);
 # JSON::PP is always there; the others are ten times as fast.
 my ($json_class) = grep { eval "require $_; 1" } qw(Cpanel::JSON::XS JSON::XS JSON::PP);
 my $nesting = 10_000;    # levels in a job or a result
-my $json = $json_class->new->utf8->allow_nonref->canonical->max_depth($nesting);
+my $json = $json_class->new->utf8->allow_nonref->canonical->convert_blessed->max_depth($nesting);
+my $process = $$;    # a child that the handler forks is another
 
 # --- errors, in the form of the npm package serialize-error
 
@@ -72,7 +74,11 @@ sub value {
 
 sub members {
     my ($any) = @_;
-    return value($any->TO_JSON) if blessed $any && $any->can('TO_JSON');
+    if (blessed $any && $any->can('TO_JSON')) {
+        my $plainer = eval { $any->TO_JSON };
+        return value($plainer) if !$@;
+        die $@ if @around > 1;    # the error itself has a message all the same
+    }
     if (reftype $any eq 'ARRAY') {
         return [map { $left > 0 ? value($_) : () } @$any];
     }
@@ -100,13 +106,15 @@ sub message {
         local $SIG{__DIE__};
         $any->can('message') ? $any->message : (reftype $any eq 'HASH' ? $any->{message} : undef) // "$any";
     };
-    return defined $message ? "$message" : '[Throws]';
+    return '[Throws]' if !defined $message;
+    return ref $message && !blessed $message ? $json->encode(value($message)) : "$message";
 }
 
 # --- replies
 
 open my $in,  '<&=', 3 or die "descriptor 3: $!";
 open my $out, '>&=', 4 or die "descriptor 4: $!";
+binmode $_ for $in, $out;                        # PERL_UNICODE may have made them text
 fcntl $_, F_SETFD, FD_CLOEXEC for $in, $out;    # not in a handler's children
 
 sub send_line {
@@ -119,21 +127,67 @@ sub send_line {
     }
 }
 
-# nan and inf come out bare, as no JSON at all: what looks like one is read again.
-sub encode {
-    my $text = $json->encode($_[0]);
-    if ($text =~ /(?:^|[:,\[])[+-]?(?:nan|inf)/i) {
-        eval { $json->decode($text); 1 } or die "the result holds NaN or infinity, which are no JSON\n";
-    }
-    return $text;
-}
-
 my $ready;
 
 sub fatal {
+    die $_[0] if $$ != $process;    # a child, which ends by itself
     $ready = 1;
     send_line('{"status":"fatal","error":' . error_json($_[0]) . '}');
     POSIX::_exit(1);
+}
+
+# --- results
+
+# A result as JSON. nan and inf come out bare, as no JSON at all; what looks like one is written with care.
+sub encode {
+    my ($result) = @_;
+    my $text = eval { $json->encode($result) };
+    # The second pattern takes ten times as long as the first.
+    return $text if defined $text && ($text !~ /nan|inf|NaN|Inf/ || $text !~ /(?:^|[:,\[])[+-]?(?:nan|inf)/i);
+    die $@ if !defined $text && $@ =~ /nesting|depth/;
+    return with_care($result, '$', 0);
+}
+
+# The same, some ten times slower: with all digits of a number, null for NaN and infinities, and an error that names the
+# place of what JSON has no form for.
+sub with_care {
+    my ($any, $path, $depth) = @_;
+    die "the result is circular, or too deep for JSON\n" if $depth > $nesting;
+    return scalar_text($any, $path) if !ref $any;
+    if (blessed $any) {
+        return with_care($any->TO_JSON, $path, $depth + 1) if $any->can('TO_JSON');
+        return $json->encode($any) if grep { $any->isa($_) } qw(JSON::PP::Boolean Types::Serialiser::BooleanBase);
+        refuse_value(ref $any, $path) if !$any->isa('Math::BigInt') && !$any->isa('Math::BigFloat');
+        return $any->is_nan || $any->is_inf ? 'null' : $any->bstr;
+    }
+    if (ref $any eq 'ARRAY') {
+        my @items = map { with_care($any->[$_], "$path\[$_]", $depth + 1) } 0 .. $#$any;
+        return '[' . join(',', @items) . ']';
+    }
+    if (ref $any eq 'HASH') {
+        my @fields = map {
+            my $key = $json->encode("$_");
+            $key . ':' . with_care($any->{$_}, $path . (/^\w+\z/a ? ".$_" : "[$key]"), $depth + 1);
+        } sort keys %$any;
+        return '{' . join(',', @fields) . '}';
+    }
+    # JSON's references to 0 and 1, which are false and true.
+    return (ref $any eq 'SCALAR' && eval { $json->encode($any) }) || refuse_value(ref($any) . ' reference', $path);
+}
+
+sub scalar_text {
+    my ($any, $path) = @_;
+    my $flags = B::svref_2object(\$any)->FLAGS;
+    my $is_float = $flags & B::SVf_NOK && !($flags & (B::SVf_IOK | B::SVf_POK));
+    return eval { $json->encode($any) } // refuse_value(lc ref \$any, $path) if !$is_float;
+    return 'null' if $any - $any != 0;
+    my ($digits) = grep { $_ == $any } map { sprintf "%.${_}g", $any } 15, 16, 17;
+    return $digits;
+}
+
+sub refuse_value {
+    my ($kind, $path) = @_;
+    die "$path: ", ($kind =~ /^[aeiou]/i ? 'an' : 'a'), " $kind is no JSON\n";
 }
 
 # --- the handler
@@ -143,17 +197,30 @@ sub refuse {
     die { name => 'Error', message => @names ? "$reason; there are: " . join(', ', @names) : $reason };
 }
 
-# The subs of package main that the file itself defines, by name; imported ones belong elsewhere.
+# The subs of package main that the file itself defines, by name; imported ones and constants are none.
 sub own_functions {
+    my ($file) = @_;
     no strict 'refs';
     my %own;
     for my $name (grep { /^[a-zA-Z]\w*\z/ && defined &{"main::$_"} } keys %main::) {
         my $code = \&{"main::$name"};
-        my $glob = B::svref_2object($code)->GV;
-        next if !$glob->isa('B::GV') || $glob->STASH->NAME ne 'main' || $glob->NAME ne $name;
-        $own{$name} = with_context($code);
+        my $sub = B::svref_2object($code);
+        $own{$name} = $code if ($sub->FILE // '') eq $file && !($sub->CvFLAGS & B::CVf_CONST);
     }
     return %own;
+}
+
+# What the file has under this name: a sub, wherever it was defined, or else a reference to one in a variable.
+sub named {
+    my ($name) = @_;
+    no strict 'refs';
+    return $name !~ /^\w+\z/ ? undef : defined &{"main::$name"} ? \&{"main::$name"} : code(${"main::$name"});
+}
+
+# An object may be called as well, if it is one of code or overloads the call.
+sub code {
+    my ($any) = @_;
+    return ref $any ? eval { \&$any } : undef;
 }
 
 # A signature with one parameter refuses a second argument.
@@ -168,19 +235,22 @@ sub with_context {
     return $code;
 }
 
+# What is named is used, or refused; a guess is only for a file that names nothing.
 sub choose {
     my ($file, $named, $returned, %own) = @_;
     my @names = sort keys %own;
-    return $own{$named} // refuse("$file has no function $named", @names) if defined $named;
-    return with_context($returned) if ref $returned eq 'CODE';
-    refuse("$file has no function") if !@names;
-    return $own{handler} // $own{$names[0]} if $own{handler} || @names == 1;
-    refuse("$file has several functions", @names);
+    return named($named) // refuse("$file has no function $named", @names) if defined $named;
+    my $chosen = code($returned) // named('handler');
+    return $chosen if $chosen;
+    my %different = map { refaddr $_ => $_ } values %own;
+    return (values %different)[0] if keys %different == 1;
+    refuse("$file has " . (@names ? 'several functions' : 'no function'), @names);
 }
 
 # With --route, the job's own choice among the file's functions.
 sub routed {
     my ($route, %own) = @_;
+    $_ = with_context($_) for values %own;
     return sub {
         my $name = ref $_[0] eq 'HASH' ? $_[0]{$route} : undef;
         my $code = defined $name && !ref $name ? $own{$name} : undef;
@@ -191,41 +261,56 @@ sub routed {
 
 sub handler {
     my ($spec) = @_;
-    my $file = $0 = $spec->{file};
+    my $file = $spec->{file};
+    utf8::encode($file);    # the name of a file is bytes
+    {
+        # The file is not the program, or its main guard would fire; but its folder is what FindBin finds.
+        local $0 = $file;
+        require FindBin;
+    }
     my $returned = do { package main; do $file };
     die $@ if ref $@ || $@ ne '';
-    my %own = own_functions();
-    return choose($file, $spec->{function}, $returned, %own) if !defined $spec->{route};
+    my %own = own_functions($file);
+    return with_context(choose($file, $spec->{function}, $returned, %own)) if !defined $spec->{route};
     refuse("$file has no function") if !%own;
     return routed($spec->{route}, %own);
 }
 
 # --- jobs
 
-# The handler's second argument.
+# The handler's second argument: the job's number and its attempt.
 sub progress {
     my ($self, $data) = @_;
-    send_line("{\"id\":$self->{job},\"status\":\"progress\",\"data\":" . encode($data) . '}');
+    my $id = $self->[0];    # a copy, since what has been part of a text may be a text in JSON ever after
+    send_line("{\"id\":$id,\"status\":\"progress\",\"data\":" . encode($data) . '}');
 }
-sub job { $_[0]{job} + 0 }    # a number even after progress wrote it into a string
-sub attempt { $_[0]{attempt} }
+sub job { $_[0][0] }
+sub attempt { $_[0][1] }
 
 sub serve {
     my ($handler, $line) = @_;
-    my ($id) = $line =~ /^{"id":(\d+)/;
-    my $reply;
+    my ($id, $reply);
     eval {
         my $job = $json->decode($line);
-        my $context = bless { job => $id + 0, attempt => $job->{attempt} // 1 }, __PACKAGE__;
-        my $result = $handler->($job->{data}, $context);
-        $reply = '"status":"ok","data":' . encode($result);
+        $id = $job->{id};
+        my $result = $handler->($job->{data}, bless [$job->{id}, $job->{attempt} // 1], __PACKAGE__);
+        exit if $$ != $process;    # a child that the handler forked has come back, and is no second worker
+        # What came with more digits than Perl shows goes out with them.
+        my $data = index($line, '.') >= 0 && $line =~ /\d[\d.]{15}/ ? with_care($result, '$', 0) : encode($result);
+        $reply = '"status":"ok","data":' . $data;
         1;
-    } or $reply = '"status":"error","error":' . error_json($@);
+    } or do {
+        die $@ if $$ != $process;    # a child ends as Perl ends
+        $reply = '"status":"error","error":' . error_json($@);
+        $id //= $line =~ /^{"id":(\d+)/ && $1;
+    };
     send_line("{\"id\":$id,$reply}");
 }
 
 sub run {
-    my $spec = $json->decode(shift @ARGV);
+    my $spec = shift @ARGV;
+    utf8::encode($spec) if utf8::is_utf8($spec);    # PERL_UNICODE may have decoded it
+    $spec = $json->decode($spec);
     $| = 1;
     $SIG{INT} = sub { };    # forkpool says when to end; children of the handler do not inherit this
     my $handler = eval { handler($spec) } // fatal($@);
@@ -244,7 +329,7 @@ sub run {
 }
 
 END {
-    fatal("it ended the process (exit status $?) while it was loaded\n") if !$ready;
+    fatal("it ended the process (exit status $?) while it was loaded\n") if !$ready && $$ == $process;
 }
 
 run();
