@@ -31,7 +31,7 @@ const SHIMS: [Shim; 5] = [
         endings: &["php"],
         runtime: "php",
         code: include_str!("worker.php"),
-        flags: &["-d", "display_errors=stderr", "-d", "log_errors=0", "-r"],
+        flags: &["-d", "display_errors=stderr", "-d", "log_errors=0", "-d", "serialize_precision=-1", "-r"],
         separator: Some("--"),
     },
     Shim { endings: &["pl"], runtime: "perl", code: include_str!("worker.pl"), flags: &["-e"], separator: Some("--") },
@@ -138,6 +138,14 @@ mod tests {
         assert_eq!(args("deno", "ts", &["run", "-A"]), "run -A data:text/javascript,%2F");
         assert_eq!(args("venv/bin/python", "py", &["-X", "dev"]), "-X dev -c CODE");
         assert!(!args("php", "php", &[]).contains("<?php"));
+    }
+
+    #[test]
+    fn every_shim_is_ascii() {
+        // Some runtimes read a program in the locale's encoding, and under cron there is no locale.
+        for shim in &SHIMS {
+            assert!(shim.code.is_ascii(), "worker.{}", shim.endings[0]);
+        }
     }
 
     #[test]

@@ -4,10 +4,10 @@
 // Jobs come in on descriptor 3 and replies go out on 4, so whatever the handler prints cannot damage them. Each job
 // is answered before the next one starts.
 //
-// A job's objects are arrays (so an empty object comes back as an empty array), and its integers beyond 64 bits are
-// strings. The handler is given a second argument (progress, attempt, job) if it requires one or names it $context.
-// Whatever it throws is the error of its job; exit() ends the worker. PHP cannot keep the two descriptors from the
-// handler's children.
+// A job's objects are arrays, and its integers beyond 64 bits are strings. The handler is given a second argument
+// (progress, attempt, job) if it requires one or names it $context. Whatever it throws is the error of its job; exit()
+// ends the worker. A result that JSON has no form for is an error that says where it sits. PHP cannot keep the two
+// descriptors from the handler's children.
 
 /** Any throwable in the form of the npm package serialize-error. */
 final class ForkpoolErrors
@@ -30,7 +30,7 @@ final class ForkpoolErrors
         $most = max(0, min(self::TEXT, $this->left));
         $this->left -= min(strlen($string), $most);
         if (strlen($string) > $most) {
-            $string = substr($string, 0, $most) . '…';
+            $string = substr($string, 0, $most) . "\u{2026}";
         }
         // What is no UTF-8, such as half a character at the cut, is replaced.
         return json_decode(json_encode($string, JSON_INVALID_UTF8_SUBSTITUTE));
@@ -94,7 +94,10 @@ final class ForkpoolErrors
     private function error($error)
     {
         $name = get_class($error);
-        $message = $error->getMessage();
+        // A class may make it anything, and getMessage fails then.
+        $base = $error instanceof Exception ? Exception::class : Error::class;
+        $message = (new ReflectionProperty($base, 'message'))->getValue($error);
+        $message = is_string($message) ? $message : json_encode($this->value($message));
         // Without the frames of this program.
         $lines = ["#0 {$error->getFile()}({$error->getLine()})", ...explode("\n", $error->getTraceAsString())];
         $lines = preg_grep('/^#\d+ (?:Command line code|\{main\}|\[internal function\])/', $lines, PREG_GREP_INVERT);
@@ -115,8 +118,97 @@ final class ForkpoolContext
 
     function progress($data)
     {
-        $json = ForkpoolWorker::encode($data);
-        ForkpoolWorker::send("{\"id\":$this->job,\"status\":\"progress\",\"data\":$json}");
+        $json = ForkpoolResult::encode($data);
+        ForkpoolWorker::send("{\"id\":$this->job,\"status\":\"progress\",\"data\":$json}\n");
+    }
+}
+
+/** Results as JSON. */
+final class ForkpoolResult
+{
+    const QUIET = ForkpoolWorker::FLAGS & ~JSON_THROW_ON_ERROR;
+    /** A line with an object that would come back as a list. */
+    const AMBIGUOUS = '/\{\s*(?:\}|"0"\s*:)/';
+
+    static function encode($data)
+    {
+        $json = json_encode($data, self::QUIET, ForkpoolWorker::NESTING);
+        // An object that JSON has no form for is an empty one there.
+        if ($json !== false && !str_contains($json, '{}')) {
+            return $json;
+        }
+        $isDeep = in_array(json_last_error(), [JSON_ERROR_DEPTH, JSON_ERROR_RECURSION], true);
+        $data = $isDeep ? $data : self::plain($data, '$', 0);
+        return json_encode($data, ForkpoolWorker::FLAGS, ForkpoolWorker::NESTING);
+    }
+
+    /** With NaN and infinities as null. Throws an error that names the place of what JSON has no form for. */
+    private static function plain($any, $path, $depth)
+    {
+        if (is_float($any)) {
+            return is_finite($any) ? $any : null;
+        }
+        if (is_array($any)) {
+            return self::items($any, $path, $depth);
+        }
+        if (is_object($any)) {
+            return self::object($any, $path, $depth);
+        }
+        if (is_string($any) && !preg_match('//u', $any)) {
+            throw new TypeError("$path: text that is no UTF-8");
+        }
+        return gettype($any) === 'NULL' || is_scalar($any) ? $any : self::refuse('resource', $path);
+    }
+
+    private static function items($items, $path, $depth)
+    {
+        if ($depth > ForkpoolWorker::NESTING) {
+            throw new TypeError('the result is circular, or too deep for JSON');
+        }
+        $isList = array_is_list($items);
+        foreach ($items as $key => $item) {
+            $isName = !$isList && preg_match('/^\w+$/', $key);
+            $step = $isName ? ".$key" : '[' . json_encode($key, JSON_INVALID_UTF8_SUBSTITUTE) . ']';
+            $items[$key] = self::plain($item, $path . $step, $depth + 1);
+        }
+        return $items;
+    }
+
+    private static function object($any, $path, $depth)
+    {
+        if ($any instanceof JsonSerializable) {
+            return self::plain($any->jsonSerialize(), $path, $depth + 1);
+        }
+        if ($any instanceof BackedEnum) {
+            return $any->value;
+        }
+        $fields = get_object_vars($any);
+        $isFormless = !$any instanceof stdClass && json_encode($any, JSON_PARTIAL_OUTPUT_ON_ERROR) === '{}';
+        if ($any instanceof UnitEnum || $any instanceof Throwable || $isFormless) {
+            return self::refuse(get_class($any), $path);
+        }
+        // Some of PHP's own, such as ArrayObject, have a form without having fields.
+        return $fields || $any instanceof stdClass ? (object) self::items($fields, $path, $depth) : $any;
+    }
+
+    private static function refuse($kind, $path)
+    {
+        $article = preg_match('/^[aeiou]/i', $kind) ? 'an' : 'a';
+        throw new TypeError("$path: $article $kind is no JSON");
+    }
+
+    /** The result with those arrays as objects that were objects at the same place of the job, with the same keys. */
+    static function asItCame($result, $job, $shape)
+    {
+        if (!is_array($result) || !is_array($job)) {
+            return $result;
+        }
+        foreach ($result as $key => $item) {
+            if (is_array($item) && isset($job[$key])) {
+                $result[$key] = self::asItCame($item, $job[$key], is_array($shape) ? $shape[$key] : $shape->{$key});
+            }
+        }
+        return is_object($shape) && array_keys($result) === array_keys($job) ? (object) $result : $result;
     }
 }
 
@@ -127,32 +219,31 @@ final class ForkpoolWorker
     const NESTING = 10000;
 
     static $ready = false;
+    static $process; // a child that the handler forks is another
+    private static $answered = 0; // when the last job was, in nanoseconds
+    static $spec;
+    static $returned; // by the file: it may be the handler
     private static $out;
-
-    static function encode($data)
-    {
-        return json_encode($data, self::FLAGS, self::NESTING);
-    }
 
     static function send($line)
     {
         self::$out ??= fopen('php://fd/4', 'w');
-        for ($line .= "\n"; $line !== ''; $line = substr($line, $sent)) {
-            $sent = @fwrite(self::$out, $line);
+        while (($sent = @fwrite(self::$out, $line)) !== strlen($line)) {
             if (!$sent) {
                 self::$ready = true;
                 exit(0); // nobody is there any more
             }
-            if ($sent === strlen($line)) {
-                return;
-            }
+            $line = substr($line, $sent);
         }
     }
 
     static function fatal($error)
     {
+        if (getmypid() !== self::$process) {
+            self::leaveChild($error);
+        }
         self::$ready = true;
-        self::send('{"status":"fatal","error":' . ForkpoolErrors::json($error) . '}');
+        self::send('{"status":"fatal","error":' . ForkpoolErrors::json($error) . "}\n");
         exit(1);
     }
 
@@ -161,64 +252,75 @@ final class ForkpoolWorker
         throw new LogicException($names ? "$reason; there are: " . implode(', ', $names) : $reason);
     }
 
-    /** The functions that the file itself defines, by name. */
-    private static function ownFunctions($file)
+    /** The functions that the file itself defines, or returns in an array, by name. */
+    private static function ownFunctions($file, $returned)
     {
-        $own = [];
+        $own = is_array($returned) && !is_callable($returned) ? array_filter($returned, 'is_callable') : [];
         foreach (get_defined_functions()['user'] as $name) {
             $function = new ReflectionFunction($name);
             if ($function->getFileName() === $file && $function->getShortName()[0] !== '_') {
-                $own[$function->getShortName()] = self::withContext($function);
+                $own[$function->getShortName()] = $name;
             }
         }
         return $own;
     }
 
-    /** The function as one of (data, context), whatever it takes itself. */
-    private static function withContext($function)
+    /** The callable as one of the whole job, whatever it takes itself. */
+    private static function ofJob($callable)
     {
-        $second = $function->getParameters()[1] ?? null;
-        $call = $function->getClosure();
+        $call = Closure::fromCallable($callable);
+        $second = (new ReflectionFunction($call))->getParameters()[1] ?? null;
         if ($second && (!$second->isOptional() || $second->getName() === 'context')) {
-            return $call;
+            return fn($job) => $call($job['data'], new ForkpoolContext($job['id'], $job['attempt'] ?? 1));
         }
-        return fn($data, $context) => $call($data);
+        return fn($job) => $call($job['data']);
     }
 
+    /** What is named is used, or refused; a guess is only for a file that names nothing. */
     private static function choose($file, $named, $functions, $returned)
     {
         $names = array_keys($functions);
+        if ($named === null && !is_int($returned) && is_callable($returned)) {
+            return $returned;
+        }
+        $name = $named ?? 'handler';
+        // Of this file or of another, which defines it for this one.
+        if (isset($functions[$name]) || function_exists($name)) {
+            return $functions[$name] ?? $name;
+        }
+        $variable = $GLOBALS[$name] ?? null;
+        if ($variable !== null) {
+            $reason = "$file: \$$name is of type " . get_debug_type($variable) . ', no function';
+            return is_callable($variable) ? $variable : self::refuse($reason, $names);
+        }
         if ($named !== null) {
-            return $functions[$named] ?? self::refuse("$file has no function $named", $names);
+            self::refuse("$file has no function $named", $names);
         }
-        if ($returned instanceof Closure) {
-            return self::withContext(new ReflectionFunction($returned));
+        if (count($functions) !== 1) {
+            self::refuse("$file has " . ($functions ? 'several functions' : 'no function'), $names);
         }
-        if (!$functions) {
-            self::refuse("$file has no function", []);
-        }
-        $only = count($functions) === 1 ? reset($functions) : null;
-        return $functions['handler'] ?? $only ?? self::refuse("$file has several functions", $names);
+        return reset($functions);
     }
 
     /** With --route, the job's own choice among the file's functions. */
     private static function routed($functions, $route)
     {
-        return function ($data, $context) use ($functions, $route) {
-            $name = is_array($data) ? $data[$route] ?? null : null;
+        $functions = array_map(self::ofJob(...), $functions);
+        return function ($job) use ($functions, $route) {
+            $name = is_array($job['data']) ? $job['data'][$route] ?? null : null;
             $function = is_string($name) ? $functions[$name] ?? null : null;
             $function ??= self::refuse('no function to route ' . json_encode($name) . ' to', array_keys($functions));
-            return $function($data, $context);
+            return $function($job);
         };
     }
 
-    /** What the file returned may be the handler itself. */
+    /** Serves until the input ends. */
     static function run($spec, $returned)
     {
         try {
-            $functions = self::ownFunctions($spec['file']);
+            $functions = self::ownFunctions($spec['file'], $returned);
             if ($spec['route'] === null) {
-                $handler = self::choose($spec['file'], $spec['function'], $functions, $returned);
+                $handler = self::ofJob(self::choose($spec['file'], $spec['function'], $functions, $returned));
             } elseif ($functions) {
                 $handler = self::routed($functions, $spec['route']);
             } else {
@@ -228,7 +330,7 @@ final class ForkpoolWorker
             self::fatal($e);
         }
         self::$ready = true;
-        self::send('{"status":"ready"}');
+        self::send("{\"status\":\"ready\"}\n");
         $in = fopen('php://fd/3', 'r');
         stream_set_chunk_size($in, 65536);
         while (($line = fgets($in)) !== false) {
@@ -238,21 +340,43 @@ final class ForkpoolWorker
 
     private static function serve($handler, $line)
     {
+        $error = null;
         try {
-            $id = substr($line, 6, strcspn($line, ',', 6)); // after {"id":
             $job = json_decode($line, true, self::NESTING, JSON_BIGINT_AS_STRING | JSON_THROW_ON_ERROR);
-            $result = $handler($job['data'], new ForkpoolContext($job['id'], $job['attempt'] ?? 1));
-            $reply = '"status":"ok","data":' . self::encode($result);
-        } catch (Throwable $e) {
-            $reply = '"status":"error","error":' . ForkpoolErrors::json($e);
+            $id = $job['id'];
+            $result = $handler($job);
+            $json = ForkpoolResult::encode($result);
+            if (str_contains($json, '[') && preg_match(ForkpoolResult::AMBIGUOUS, $line)) {
+                $shape = json_decode($line, false, self::NESTING);
+                $json = ForkpoolResult::encode(ForkpoolResult::asItCame($result, $job['data'], $shape->data));
+            }
+            $reply = "{\"id\":$id,\"status\":\"ok\",\"data\":$json}\n";
+        } catch (Throwable $error) {
+            $id ??= substr($line, 6, strcspn($line, ',', 6)); // after {"id":
+            $reply = "{\"id\":$id,\"status\":\"error\",\"error\":" . ForkpoolErrors::json($error) . "}\n";
         }
-        self::send("{\"id\":$id,$reply}");
+        // No fork is done within this time, and getpid for each short job would take a tenth of it.
+        $now = hrtime(true);
+        if ($now - self::$answered > 20000 && getmypid() !== self::$process) {
+            self::leaveChild($error);
+        }
+        self::$answered = $now;
+        self::send($reply);
+    }
+
+    /** Ends a child that the handler has forked, which must not answer for its parent nor take a job of its own. */
+    static function leaveChild($error)
+    {
+        if ($error) {
+            fwrite(STDERR, "$error\n");
+        }
+        exit($error ? 255 : 0);
     }
 }
 
 // An end while the file is loaded: exit(), or an error that PHP does not let anybody catch.
 register_shutdown_function(function () {
-    if (!ForkpoolWorker::$ready) {
+    if (!ForkpoolWorker::$ready && getmypid() === ForkpoolWorker::$process) {
         $exit = ['message' => 'it ended the process while it was loaded', 'file' => '', 'line' => 0];
         $last = error_get_last() ?? $exit;
         ForkpoolWorker::fatal(new ErrorException($last['message'], 0, E_ERROR, $last['file'], $last['line']));
@@ -262,11 +386,16 @@ if (function_exists('pcntl_signal')) {
     // forkpool says when to end. (Children of the handler do not inherit this.)
     pcntl_signal(SIGINT, fn() => null);
 }
-$argv = [json_decode($argv[1], true)];
+ForkpoolWorker::$process = getmypid();
+ForkpoolWorker::$spec = json_decode($argv[1], true);
+// The file is not the program: a guard finds another name among the arguments, and another file that came first.
+$_SERVER['argv'] = $argv = [$argv[0]];
+$_SERVER['argc'] = $argc = 1;
+require 'php://memory';
 try {
     // Here and in no function, so that the file's variables are global ones.
-    $argv[] = require $argv[0]['file'];
+    ForkpoolWorker::$returned = require ForkpoolWorker::$spec['file'];
 } catch (Throwable $e) {
     ForkpoolWorker::fatal($e);
 }
-ForkpoolWorker::run(...$argv);
+ForkpoolWorker::run(ForkpoolWorker::$spec, ForkpoolWorker::$returned);

@@ -26,7 +26,7 @@ function handler($job, $context)
         'print' => _print(),
         'context' => _context($context),
         'fail' => throw new TypeError('it fails'),
-        'not_json' => ['weight' => NAN],
+        'not_json' => ['weight' => STDERR],
         'circular' => _circular(),
         'nothing', 'linger' => null,
         'text' => str_repeat('x', $job['size']),
