@@ -36,6 +36,8 @@ const cases = {
     return Object.defineProperty(bites('Tom bites', { paws: 4 }), 'teeth', teeth);
   },
   throwing_message: () => Object.defineProperty(new KittenBites(), 'message', { get() { throw new Error('no'); } }),
+  odd_message: () => bites('', { message: { f: 1 }, status: 422 }),
+  odd_name_and_stack: () => bites('Tom bites', { name: [1], stack: { f: 1 }, status: 422 }),
   not_a_number: () => bites('Tom bites', { weight: NaN }),
   odd_values: () => bites('Tom bites', { run() {}, big: 5n, bytes: new Uint8Array(3), at: new Date(0) }),
   text: () => 'boom',

@@ -15,6 +15,13 @@ class KittensBite extends KittenBites
 {
 }
 
+function _odd_message()
+{
+    $error = new KittenBites('', ['status' => 422]);
+    (new ReflectionProperty(Exception::class, 'message'))->setValue($error, ['f' => 1]);
+    return $error;
+}
+
 class Secret implements JsonSerializable
 {
     function jsonSerialize(): mixed
@@ -63,6 +70,7 @@ function handler($job)
         'deep_chain' => _deep_chain(),
         'throwing_field' => new KittenBites('Tom bites', ['teeth' => new Secret, 'paws' => 4]),
         'not_a_number' => new KittenBites('Tom bites', ['weight' => NAN]),
+        'odd_message' => _odd_message(),
         'large' => new KittenBites(str_repeat('m', 1000000), ['list' => array_fill(0, 100000, str_repeat('x', 100))]),
     };
 }

@@ -7,6 +7,7 @@ use JSON::PP ();
 package KittenBites {
     sub new { my ($class, $message, %fields) = @_; return bless { message => $message, %fields }, $class }
 }
+package Formed { our @ISA = 'KittenBites'; sub TO_JSON { die "no\n" } }
 package KittensBite { our @ISA = 'KittenBites' }
 package Secret { sub TO_JSON { die "no\n" } }
 
@@ -45,6 +46,8 @@ my %cases = (
     twice_is_no_cycle => \&_twice,
     deep_chain => \&_deep_chain,
     throwing_field => sub { _bites('Tom bites', teeth => bless({}, 'Secret'), paws => 4) },
+    odd_message => sub { _bites({ f => 1 }, status => 422) },
+    throwing_own_form => sub { Formed->new('Tom bites', status => 422) },
     line => sub { "boom\n" },
     list => sub { [1, 'two'] },
     object => sub { { message => 'no error', paws => 4 } },

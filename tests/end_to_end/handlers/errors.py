@@ -25,7 +25,19 @@ class Touchy(KittenBites):
         raise ValueError("no")
 
 
-Touchy.__name__ = Mute.__name__ = "KittenBites"
+class Numbered(KittenBites, OSError):
+    @property
+    def errno(self):
+        raise ValueError("no")
+
+
+def noted():
+    error = KittenBites("Tom bites")
+    error.__notes__ = ["row 17", "of names.csv"]  # what add_note does, from Python 3.11 on
+    return error
+
+
+Numbered.__name__ = Touchy.__name__ = Mute.__name__ = "KittenBites"
 
 
 def caused(message, cause):
@@ -82,6 +94,8 @@ CASES = {
     "throwing_code": lambda: Touchy("Tom bites"),
     "not_a_number": lambda: KittenBites("Tom bites", weight=float("nan")),
     "system_error": lambda: FileNotFoundError(2, "No such file or directory", "tom.txt"),
+    "notes": noted,
+    "odd_fields": lambda: Numbered("Tom bites", status=422),
     "large": lambda: KittenBites("m" * 1_000_000, list=["x" * 100] * 100_000),
 }
 

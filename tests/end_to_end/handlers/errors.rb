@@ -15,6 +15,11 @@ class Mute < KittenBites
   def message() = raise('no')
 end
 
+class Traceless < KittenBites
+  def self.name() = 'KittenBites'
+  def backtrace() = raise('no')
+end
+
 class Secret
   def to_s() = raise('no')
 end
@@ -56,6 +61,7 @@ CASES = {
   'deep_chain' => -> { _deep_chain },
   'throwing_field' => -> { KittenBites.new('Tom bites', teeth: Secret.new, paws: 4) },
   'throwing_message' => -> { Mute.new },
+  'throwing_backtrace' => -> { Traceless.new('Tom bites', status: 422) },
   'not_a_number' => -> { KittenBites.new('Tom bites', weight: Float::NAN) },
   'large' => -> { KittenBites.new('m' * 1_000_000, list: ['x' * 100] * 100_000) }
 }.freeze

@@ -4,9 +4,14 @@
 
 mod at_once;
 mod channel;
+mod children;
 mod choice;
+mod declared;
+mod environment;
 mod errors;
+mod guards;
 mod loading;
+mod results;
 
 use std::fs;
 use std::path::{Path, PathBuf};
