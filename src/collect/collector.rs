@@ -356,3 +356,6 @@ impl Collecting {
         self.collector.cancel.raise(Level::Abort, Reason::Failed(error));
     }
 }
+
+#[cfg(test)]
+mod tests;

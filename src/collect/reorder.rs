@@ -63,6 +63,12 @@ impl Reorder {
         self.waiting.len() as u64 + self.spill.len()
     }
 
+    /// From now on the disk takes nothing; what it has can be read.
+    #[cfg(test)]
+    pub fn fill_disk(&mut self) {
+        self.spill.fill_disk();
+    }
+
     /// About how many bytes of memory the outcomes take that wait and are not on disk.
     pub fn bytes(&self) -> usize {
         self.buffer.len() + self.waiting.len() * INDEX_ENTRY
@@ -199,7 +205,7 @@ mod tests {
             let mut failed = 0;
             for number in 2..=100 {
                 if number == 2 + 50 * runs_before {
-                    reorder.spill.fill_disk();
+                    reorder.fill_disk();
                 }
                 failed += u64::from(reorder.push(&outcome(number, 3000)).is_err());
             }

@@ -126,6 +126,25 @@ impl Reporter {
     }
 }
 
+/// For tests, which say nothing aloud.
+#[cfg(test)]
+impl Reporter {
+    /// A verbose reporter without a thread: what it is told waits for `said`.
+    pub fn silent() -> Reporter {
+        Reporter { notes: Arc::default(), verbosity: Verbosity::Verbose, has_progress_file: true }
+    }
+
+    /// What it has been told since it was last asked: lines, workers' logs (`w0: …`) and progress (`7: …`).
+    pub fn said(&self) -> Vec<String> {
+        let text = |note| match note {
+            Note::Log { slot, lines } => format!("w{slot}: {}", String::from_utf8_lossy(&lines)),
+            Note::Progress { job, data } => format!("{job}: {}", String::from_utf8_lossy(&data)),
+            Note::Notice(words) | Note::Error(words) => words,
+        };
+        self.notes.take(Some(Instant::now())).notes.into_iter().map(text).collect()
+    }
+}
+
 /// Writes to stderr where there is no reporter: before one has been started, or after it has ended.
 pub fn say(text: &str) {
     Stderr::default().write(text.as_bytes(), || {});
