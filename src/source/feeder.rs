@@ -270,3 +270,6 @@ fn own_timeout(data: &[u8], field: Option<&str>) -> Result<Option<Duration>, Str
         _ => Err(format!("its {field} is no time limit: {}", raw.get())),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -477,9 +477,14 @@ impl Dispatcher {
     }
 }
 
-/// What the simulation looks at.
+/// What the tests and the simulation look at.
 #[cfg(test)]
 impl Dispatcher {
+    /// The source sleeps until there is room.
+    pub fn source_waits(&self) -> bool {
+        matches!(self.source, SourceState::Waiting(_))
+    }
+
     pub fn ledger(&self) -> &Ledger {
         &self.ledger
     }
