@@ -129,3 +129,43 @@ impl Slots {
         if need >= Need::IdleInTurn { 0 } else { self.called[need as usize + 1..].iter().sum() }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+
+    #[test]
+    fn a_need_follows_from_how_a_slot_stands() {
+        let absent = WorkerState::Absent { start_at: Instant::now(), is_first: false };
+        for (in_flight, worker, recycling, expected) in [
+            (0, WorkerState::Proven, Recycling::No, Need::Idle),
+            (0, WorkerState::Proven, Recycling::InTurn, Need::IdleInTurn),
+            (0, WorkerState::Unproven, Recycling::No, Need::Begin),
+            (0, absent, Recycling::No, Need::Start),
+            (3, WorkerState::Proven, Recycling::No, Need::Queue),
+            (3, WorkerState::Proven, Recycling::InTurn, Need::RunEmpty),
+        ] {
+            let need = Need::of(Standing { room: 1, in_flight, worker, recycling });
+            assert_eq!(need, expected);
+            assert_eq!(need.fits() == Fits::Any, in_flight == 0, "only an empty worker may take a job alone");
+        }
+    }
+
+    #[test]
+    fn slots_are_counted_by_what_they_do_and_the_first_is_found() {
+        let mut slots = Slots::new(4);
+        assert_eq!((slots.any_asleep(), slots.find_asleep(Need::Idle)), (false, None));
+        slots.set(1, SlotState::Asleep(Need::Idle));
+        slots.set(2, SlotState::Asleep(Need::Idle));
+        slots.set(3, SlotState::Asleep(Need::Queue));
+        assert_eq!((slots.find_asleep(Need::Idle), slots.find_asleep(Need::Queue)), (Some(1), Some(3)));
+        assert_eq!((slots.idle(), slots.called()), (2, 0));
+        slots.set(1, SlotState::Called(Need::Idle));
+        slots.set(0, SlotState::Starting);
+        assert_eq!((slots.idle(), slots.called(), slots.find_asleep(Need::Idle)), (1, 1, Some(2)));
+        assert_eq!((slots.expected(Need::Idle), slots.expected(Need::Start)), (1, 2), "a start is a worker to come");
+        assert_eq!((slots.called_above(Need::Queue), slots.called_above(Need::IdleInTurn)), (1, 0));
+    }
+}
