@@ -80,3 +80,101 @@ fn lingering(slots: &[u32], rest: std::time::Duration) -> String {
         names.join(", ")
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::testing::outcome;
+    use crate::words::error::Error;
+    use crate::words::exit::Exit;
+    use crate::words::outcome::Status;
+
+    struct Scene {
+        listener: Listener,
+        messages: crossbeam_channel::Receiver<Message>,
+    }
+
+    fn scene() -> Scene {
+        let (outcomes, messages) = crossbeam_channel::unbounded();
+        let (cancel, counters) = (Cancel::new(), Arc::default());
+        Scene { listener: Listener { slot: 3, outcomes, cancel, reporter: Reporter::silent(), counters }, messages }
+    }
+
+    #[test]
+    fn outcomes_go_to_the_collector_in_one_message() {
+        let mut scene = scene();
+        scene.listener.outcomes(vec![outcome(1, Status::Ok), outcome(2, Status::Died)]);
+        let Message::Outcomes(outcomes) = scene.messages.recv().unwrap() else { panic!("outcomes of this run") };
+        assert_eq!((outcomes.len(), scene.messages.len()), (2, 0));
+    }
+
+    #[test]
+    fn outcomes_for_a_collector_that_is_gone_are_nobodys() {
+        let mut scene = scene();
+        drop(scene.messages);
+        scene.listener.outcomes(vec![outcome(1, Status::Ok)]);
+    }
+
+    /// What is said, and how many restarts, recycled workers and passed retries are counted.
+    #[track_caller]
+    fn check(news: News, said: &[&str], counted: (u64, u64, u64)) {
+        let mut scene = scene();
+        scene.listener.news(news);
+        assert_eq!(scene.listener.reporter.said(), said);
+        let figures = scene.listener.counters.snapshot();
+        assert_eq!((figures.restarts, figures.recycled, figures.passed_on_retry), counted);
+        assert_eq!(scene.listener.cancel.level(), Level::Run);
+    }
+
+    #[test]
+    fn news_are_said_and_counted_as_what_they_are() {
+        let words = || "worker w3 exited with status 1".to_owned();
+        let said = "forkpool: worker w3 exited with status 1";
+        check(News::Started, &["forkpool: worker w3 started"], (0, 0, 0));
+        check(News::Lost(words()), &[said], (1, 0, 0));
+        check(News::StartFailed(words()), &[said], (1, 0, 0));
+        check(News::Starved(words()), &[said], (0, 0, 0));
+        check(News::Recycled, &["forkpool: worker w3 was recycled"], (0, 1, 0));
+        check(News::Buried, &[], (0, 0, 0));
+        check(News::PassedOnRetry, &[], (0, 0, 1));
+        check(News::Progress { job: 7, data: Bytes::from_static(b"0.5") }, &["7: 0.5"], (0, 0, 0));
+    }
+
+    #[test]
+    fn the_end_of_a_workers_log_is_its_last_line() {
+        let mut scene = scene();
+        scene.listener.reporter.log(3, Bytes::from_static(b"half a line"));
+        assert!(scene.listener.reporter.said().is_empty());
+        scene.listener.news(News::Buried);
+        assert_eq!(scene.listener.reporter.said(), ["w3: half a line\n"]);
+    }
+
+    #[test]
+    fn whoever_cannot_go_on_stops_the_run_at_once() {
+        let mut scene = scene();
+        scene.listener.news(News::GaveUp(Error::pool("workers keep failing")));
+        assert_eq!(scene.listener.cancel.level(), Level::Abort);
+        assert_eq!(scene.listener.cancel.reason().map(|reason| reason.exit()), Some(Exit::PoolFailed));
+        scene.listener.news(News::Fatal(Bytes::from_static(b"{\"name\":\"SyntaxError\",\"message\":\"oops\"}")));
+        let failures = scene.listener.cancel.failures();
+        assert!(failures[1].message.contains("oops"), "{}", failures[1].message);
+    }
+
+    #[test]
+    fn of_many_workers_that_are_waited_for_some_are_named() {
+        let check = |slots: std::ops::Range<u32>, expected: &str| {
+            let slots: Vec<u32> = slots.collect();
+            assert_eq!(lingering(&slots, Duration::from_secs(4)), expected);
+        };
+        let end = "up to 4 s (--grace)";
+        check(2..3, &format!("waiting for 1 worker that did not exit at the end of the input (w2), {end}"));
+        let eight = "w0, w1, w2, w3, w4, w5, w6, w7";
+        check(0..8, &format!("waiting for 8 workers that did not exit at the end of the input ({eight}), {end}"));
+        let many = format!("waiting for 11 workers that did not exit at the end of the input ({eight}, 3 more), {end}");
+        check(0..11, &many);
+    }
+}

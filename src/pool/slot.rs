@@ -216,3 +216,6 @@ fn timespec(duration: Duration) -> Timespec {
         tv_nsec: i64::from(duration.subsec_nanos()),
     }
 }
+
+#[cfg(test)]
+mod tests;
