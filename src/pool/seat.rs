@@ -390,3 +390,6 @@ pub fn account(dispatch: &Dispatch, outcomes: &mut [Outcome], keep_jobs: bool) {
     }
     dispatch.ended(job_bytes, result_bytes);
 }
+
+#[cfg(test)]
+mod tests;

@@ -137,3 +137,140 @@ fn exit_zero_hint(settings: &PoolSettings) -> &'static str {
         _ => "a worker must go on until the end of its input, answering every job",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use serde_json::Value;
+
+    use super::*;
+    use crate::pool::delivery::Delivery;
+    use crate::pool::exited::Exited;
+    use crate::pool::policies::RecyclePolicy;
+    use crate::pool::session::ending::{Ending, Step};
+    use crate::pool::session::wear::Wear;
+    use crate::testing::{job, pool_settings};
+    use crate::text::gather::Put;
+
+    /// A worker that has ended so.
+    fn ended(how: How) -> Live {
+        let now = Instant::now();
+        let mut live = Live::new(Wear::new(RecyclePolicy::default(), 0.0, now), &pool_settings("cat"), now);
+        let exited = Exited { how, unread: Some(0), out_of_memory: false };
+        live.process = ProcessState::Exited { exited, judge_at: now };
+        live
+    }
+
+    fn ending(why: Why, signal: Option<i32>) -> Option<Ending> {
+        let now = Instant::now();
+        let mut ending = Ending::new(why, Step::Answering, now);
+        signal.into_iter().for_each(|signal| ending.signal(signal, Step::Terminated, now));
+        Some(ending)
+    }
+
+    fn death(live: &Live) -> Death {
+        let settings = PoolSettings { start_timeout: Duration::from_secs(60), ..pool_settings("cat") };
+        Death::of(3, live, &settings, "stopped by SIGTERM")
+    }
+
+    /// The error of a job that the worker had read.
+    fn error(live: &Live) -> Value {
+        let started = Some(Instant::now());
+        let open = Open { delivery: Delivery::new(job(1, "{}")), begins: 0, ends: 9, started, fate: None };
+        serde_json::from_slice(&death(live).error(&open, true).to_json()).unwrap()
+    }
+
+    #[test]
+    fn an_end_is_told_by_its_cause_and_not_by_what_followed_from_it() {
+        let check = |how, ending: Option<Ending>, expected: &str| {
+            let live = Live { ending, ..ended(how) };
+            assert_eq!(death(&live).words, format!("worker w3 {expected}"));
+        };
+        let term = How::Signal(libc::SIGTERM);
+        check(How::Code(3), None, "exited with status 3");
+        check(How::Code(0), None, "exited with status 0 without an answer");
+        check(How::Signal(libc::SIGSEGV), None, "was killed by SIGSEGV");
+        check(term, ending(Why::Timeout("was ended: too slow".into()), Some(libc::SIGTERM)), "was ended: too slow");
+        check(term, ending(Why::ClosedOutput, Some(libc::SIGTERM)), "closed its output without an answer");
+        let words = "was ended: it was not ready within --start-timeout (1m)";
+        check(term, ending(Why::StartTimeout, Some(libc::SIGTERM)), words);
+        let words = "was ended because the run was stopped: stopped by SIGTERM";
+        check(term, ending(Why::Stopped, Some(libc::SIGTERM)), words);
+        let words = "exited with status 3 while the run was being stopped: stopped by SIGTERM";
+        check(How::Code(3), ending(Why::Stopped, None), words);
+    }
+
+    #[test]
+    fn one_that_cannot_be_killed_is_given_up() {
+        let live = Live { process: ProcessState::Running, ..ended(How::Code(0)) };
+        assert_eq!(death(&live).words, "worker w3 could not be killed and was given up");
+    }
+
+    #[test]
+    fn a_signal_has_a_sender() {
+        let check = |signal, ours: Option<i32>, out_of_memory, expected: &str| {
+            let mut live = ended(How::Signal(signal));
+            let exited = Exited { how: How::Signal(signal), unread: None, out_of_memory };
+            live.process = ProcessState::Exited { exited, judge_at: Instant::now() };
+            live.ending = ours.and_then(|ours| ending(Why::Stopped, Some(ours)));
+            assert_eq!(error(&live)["sent_by"], expected, "{signal} {ours:?}");
+        };
+        check(libc::SIGTERM, Some(libc::SIGTERM), false, "forkpool");
+        check(libc::SIGKILL, Some(libc::SIGTERM), false, "unknown");
+        check(libc::SIGSEGV, None, true, "unknown");
+        check(libc::SIGKILL, None, true, "kernel (out of memory)");
+        check(libc::SIGKILL, Some(libc::SIGKILL), true, "forkpool");
+    }
+
+    #[test]
+    fn what_the_worker_said_last_is_in_the_record_and_in_the_log() {
+        let mut live = ended(How::Code(3));
+        live.tail.push(b"Traceback\n");
+        live.output.buffer().extend_from_slice(b"{\"id\":1,");
+        live.output.take_lines();
+        let error = error(&live);
+        assert_eq!((&error["stderr"], &error["partial_reply"]), (&"Traceback\n".into(), &"{\"id\":1,".into()));
+        let words = "worker w3 exited with status 3; it wrote: {\"id\":1,; its last words:\nTraceback";
+        assert_eq!(death(&live).full_words(), words);
+    }
+
+    #[test]
+    fn what_was_written_and_not_left_in_the_pipe_was_read() {
+        let mut live = ended(How::Code(3));
+        live.input.bytes().text().extend_from_slice(&[b'x'; 100]);
+        live.input.written(100);
+        let consumed = |live: &mut Live, unread| {
+            let exited = Exited { how: How::Code(3), unread, out_of_memory: false };
+            live.process = ProcessState::Exited { exited, judge_at: Instant::now() };
+            death(live).consumed
+        };
+        assert_eq!([Some(0), Some(30), Some(100), None].map(|unread| consumed(&mut live, unread)), [100, 70, 0, 100]);
+    }
+
+    #[test]
+    fn an_exit_with_status_0_that_nobody_asked_for_has_a_hint_for_its_protocol() {
+        let hint = |protocol, channel| {
+            let mut settings = pool_settings("cat");
+            (settings.protocol, settings.command.channel) = (protocol, channel);
+            let death = Death::of(3, &ended(How::Code(0)), &settings, "");
+            death.hint.unwrap_or_default()
+        };
+        assert!(hint(Protocol::Lines, Channel::Stdio).contains("every line"));
+        assert!(hint(Protocol::Json, Channel::Stdio).contains("every job"));
+        assert!(hint(Protocol::Json, Channel::Private).contains("the handler ended the process"));
+        assert!(hint(Protocol::NodeIpc, Channel::NodeIpc).contains("npx"));
+        assert!(error(&ended(How::Code(3)))["hint"].is_null());
+        let asked = Live { ending: ending(Why::Finish, None), ..ended(How::Code(0)) };
+        assert!(error(&asked)["hint"].is_null());
+    }
+
+    #[test]
+    fn a_job_that_no_worker_began_says_how_many_were_given_it() {
+        let delivery = Delivery { returns: 8, ..Delivery::new(job(1, "{}")) };
+        let open = Open { delivery, begins: 0, ends: 9, started: None, fate: None };
+        let error = death(&ended(How::Code(3))).error(&open, false).to_json();
+        assert!(String::from_utf8_lossy(&error).contains("as did 8 before it that were given this job"));
+        assert_eq!(open.elapsed(Instant::now()), Duration::ZERO);
+    }
+}

@@ -153,3 +153,87 @@ impl Ending {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn stuck() -> Ending {
+        Ending::new(Why::Timeout("was ended: no answer".to_owned()), Step::Answering, Instant::now())
+    }
+
+    #[test]
+    fn people_are_told_of_a_wait_only_if_it_is_long() {
+        let now = Instant::now();
+        let deadline = |grace: Duration| Ending::asked(Why::Finish, now, now + grace).deadline() - now;
+        assert_eq!(deadline(PATIENCE / 2), PATIENCE / 2);
+        assert_eq!(deadline(PATIENCE), PATIENCE);
+        let mut ending = Ending::asked(Why::Finish, now, now + 5 * PATIENCE);
+        assert_eq!(ending.deadline() - now, PATIENCE);
+        ending.tell = None;
+        assert_eq!(ending.deadline() - now, 5 * PATIENCE, "they have been told");
+    }
+
+    #[test]
+    fn an_answer_counts_unless_the_worker_is_condemned() {
+        let takes = |why| Ending::new(why, Step::Terminated, Instant::now()).takes_replies();
+        for why in [Why::Finish, Why::Recycle, Why::Stopped, Why::ClosedInput] {
+            assert!(takes(why.clone()), "{why:?}");
+        }
+        let words = String::new;
+        for why in [
+            Why::ClosedOutput,
+            Why::StartTimeout,
+            Why::Timeout(words()),
+            Why::BadReply(words()),
+            Why::Suspended(words()),
+        ] {
+            assert!(!takes(why.clone()), "{why:?}");
+        }
+    }
+
+    #[test]
+    fn signals_that_were_sent_are_remembered_also_when_the_reason_changes() {
+        let now = Instant::now();
+        let mut ending = Ending::asked(Why::Finish, now, now + 5 * SECOND);
+        assert!(!ending.was_signalled());
+        ending.signal(libc::SIGTERM, Step::Terminated, now + SECOND);
+        assert_eq!((ending.step, ending.deadline()), (Step::Terminated, now + SECOND), "nobody is told any more");
+        let ending = ending.because(Why::BadReply("broke the protocol".to_owned()));
+        assert!(ending.was_signalled() && ending.has_sent(libc::SIGTERM) && !ending.has_sent(libc::SIGKILL));
+    }
+
+    #[test]
+    fn what_a_worker_dumps_when_it_is_asked_is_in_its_jobs_error_and_what_it_logs_else_is_not() {
+        let mut ending = stuck();
+        ending.stderr(b"before\n");
+        ending.signal(libc::SIGUSR1, Step::Dumping, Instant::now());
+        ending.stderr(b"in pet()\n");
+        ending.signal(libc::SIGTERM, Step::Terminated, Instant::now());
+        ending.stderr(b"after\n");
+        let error = ending.explain(JobError::new("TimeoutError", "no answer")).to_json();
+        assert_eq!(error, r#"{"name":"TimeoutError","message":"no answer","dump":"in pet()\n"}"#);
+    }
+
+    #[test]
+    fn of_an_endless_dump_the_beginning_is_kept() {
+        let mut ending = stuck();
+        ending.signal(libc::SIGUSR1, Step::Dumping, Instant::now());
+        (0..10).for_each(|_| ending.stderr(&[b'x'; DUMP_KEPT / 4 + 1]));
+        assert_eq!(ending.dump.len(), DUMP_KEPT);
+    }
+
+    #[test]
+    fn a_line_after_the_end_of_the_input_shows_a_buffer() {
+        let hint = |step| {
+            let mut ending = Ending { step, ..stuck() };
+            ending.late_line();
+            let error = ending.explain(JobError::new("TimeoutError", "no answer")).to_json();
+            String::from_utf8_lossy(&error).contains("holds its output back in a buffer")
+        };
+        assert!(hint(Step::Probed));
+        assert!(!hint(Step::Dumping) && !hint(Step::Terminated), "it was only too slow");
+    }
+}

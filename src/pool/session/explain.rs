@@ -34,3 +34,23 @@ pub fn shown(bytes: &[u8]) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_much_junk_the_beginning_is_shown_with_its_length() {
+        assert_eq!(shown(b"oops \xff"), "oops \u{fffd}");
+        let long = shown(&[b'x'; SHOWN + 1]);
+        assert_eq!(long, format!("{}… ({} bytes)", "x".repeat(SHOWN), SHOWN + 1));
+    }
+
+    #[test]
+    fn what_is_no_json_object_was_meant_for_people() {
+        let hint =
+            |line: &[u8]| String::from_utf8_lossy(&bad_reply("w3", "it is no JSON", line).to_json()).contains("hint");
+        assert!(hint(b"loading model ..."));
+        assert!(!hint(b" {\"id\":1,\"status\":\"fine\"}"));
+    }
+}

@@ -163,3 +163,111 @@ impl Hands {
         self.open.iter().take(running).enumerate().filter_map(due).min_by_key(|&(_, at)| at)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::job;
+    use crate::words::job::Extra;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// Jobs 1, 2, 3 …, ten bytes each, given a second after each other.
+    fn hands(concurrency: usize, jobs: u64, start: Instant) -> Hands {
+        let mut hands = Hands::new(concurrency);
+        for number in 1..=jobs {
+            let place = (number - 1) * 10;
+            let delivery = Delivery::new(job(number, "{}"));
+            hands.push(delivery, place, place + 10, start + SECOND * (number as u32 - 1));
+        }
+        hands
+    }
+
+    fn numbers(deliveries: &[Delivery]) -> Vec<u64> {
+        deliveries.iter().map(|delivery| delivery.job.number).collect()
+    }
+
+    fn fate() -> Fate {
+        Fate { status: Status::Timeout, error: JobError::new("TimeoutError", "late"), elapsed: SECOND }
+    }
+
+    #[test]
+    fn the_clock_of_a_job_starts_when_it_becomes_the_head() {
+        let start = Instant::now();
+        let mut hands = hands(1, 3, start);
+        let elapsed =
+            |hands: &Hands, at| (0..hands.len()).map(|index| hands.get(index).elapsed(at)).collect::<Vec<_>>();
+        assert_eq!(elapsed(&hands, start + 9 * SECOND), [9 * SECOND, Duration::ZERO, Duration::ZERO]);
+        hands.take(0, start + 5 * SECOND);
+        assert_eq!(elapsed(&hands, start + 9 * SECOND), [4 * SECOND, Duration::ZERO]);
+        hands.take(1, start + 6 * SECOND);
+        assert_eq!(elapsed(&hands, start + 9 * SECOND), [4 * SECOND], "the head runs since it is the head");
+    }
+
+    #[test]
+    fn at_once_each_clock_starts_when_its_job_is_given() {
+        let start = Instant::now();
+        let hands = hands(3, 3, start);
+        let started: Vec<_> = (0..3).map(|index| hands.get(index).started.unwrap() - start).collect();
+        assert_eq!(started, [Duration::ZERO, SECOND, 2 * SECOND]);
+    }
+
+    #[test]
+    fn a_job_is_found_by_its_number_or_as_the_head() {
+        let hands = hands(1, 2, Instant::now());
+        assert_eq!([hands.find(Some(2)), hands.find(Some(3)), hands.find(None)], [Some(1), None, Some(0)]);
+        assert_eq!(Hands::new(1).find(None), None);
+    }
+
+    #[test]
+    fn only_what_runs_can_time_out_and_the_first_to_do_so_is_next() {
+        let start = Instant::now();
+        let next =
+            |hands: &Hands, default| hands.next_timeout(default, 7 * SECOND).map(|(index, at)| (index, at - start));
+        let mut serial = hands(1, 3, start);
+        assert_eq!(next(&serial, Some(SECOND)), Some((0, 8 * SECOND)), "the time to load is added");
+        assert_eq!(next(&serial, None), None);
+        serial.seal(0, fate());
+        assert_eq!(next(&serial, Some(SECOND)), None, "its end is decided");
+        let mut at_once = hands(3, 3, start);
+        let extra = Extra { timeout: Some(SECOND), ..Extra::default() };
+        at_once.open[2].delivery.job.extra = Some(Box::new(extra));
+        assert_eq!(next(&at_once, Some(9 * SECOND)), Some((2, 10 * SECOND)), "its own limit is shorter");
+        assert_eq!(next(&at_once, None), Some((2, 10 * SECOND)));
+    }
+
+    #[test]
+    fn what_the_worker_cannot_have_read_is_taken_back() {
+        let all = || hands(1, 4, Instant::now());
+        for (accepted, unsent) in
+            [(40, vec![]), (39, vec![4]), (30, vec![4]), (5, vec![1, 2, 3, 4]), (0, vec![1, 2, 3, 4])]
+        {
+            assert_eq!(numbers(&all().take_unsent(accepted)), unsent, "{accepted} bytes are in the pipe");
+        }
+        for (read, unread) in
+            [(0, vec![1, 2, 3, 4]), (1, vec![2, 3, 4]), (10, vec![2, 3, 4]), (11, vec![3, 4]), (31, vec![])]
+        {
+            assert_eq!(numbers(&all().take_unread(read)), unread, "{read} bytes were read");
+        }
+    }
+
+    #[test]
+    fn a_job_whose_end_is_decided_stays_until_it_is_told() {
+        let mut hands = hands(1, 3, Instant::now());
+        hands.seal(1, fate());
+        assert_eq!(numbers(&hands.take_unread(0)), [1, 3]);
+        assert!(hands.take_fated(|_, _| false).is_none());
+        let (delivery, fate) =
+            hands.take_fated(|open, fate| open.number() == 2 && fate.status == Status::Timeout).unwrap();
+        assert_eq!((delivery.job.number, fate.elapsed, hands.is_empty()), (2, SECOND, true));
+    }
+
+    #[test]
+    fn one_job_that_must_be_alone_is_seen_among_others() {
+        let mut hands = hands(1, 1, Instant::now());
+        assert!(!hands.hold_one_alone());
+        let delivery = Delivery { alone: true, ..Delivery::new(job(2, "{}")) };
+        hands.push(delivery, 10, 20, Instant::now());
+        assert!(hands.hold_one_alone());
+    }
+}

@@ -305,3 +305,6 @@ impl Session {
         format!("w{}", self.slot)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -71,3 +71,79 @@ impl Wear {
         self.answered > 0
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// A worker without jitter that has answered so many jobs.
+    fn worn(policy: RecyclePolicy, answered: u64, now: Instant) -> Wear {
+        let mut wear = Wear::new(policy, 0.0, now);
+        (0..answered).for_each(|_| wear.answered());
+        wear
+    }
+
+    #[test]
+    fn a_worker_is_given_no_more_jobs_than_it_may_do() {
+        let policy = RecyclePolicy { jobs: Some(3), ..RecyclePolicy::default() };
+        for (answered, open, expected) in [(0, 0, 3), (0, 3, 0), (1, 1, 1), (2, 1, 0), (3, 0, 0)] {
+            let wear = worn(policy, answered, Instant::now());
+            assert_eq!(wear.jobs_left(open), expected, "{answered} answered, {open} open");
+        }
+        assert_eq!(worn(RecyclePolicy::default(), 9, Instant::now()).jobs_left(2), usize::MAX - 11);
+    }
+
+    #[test]
+    fn a_worker_is_replaced_in_turn_a_little_before_it_must_be() {
+        let now = Instant::now();
+        let policy = RecyclePolicy { jobs: Some(100), ..RecyclePolicy::default() };
+        let recycling = |answered| {
+            let mut wear = Wear::new(policy, 1.0, now);
+            (0..answered).for_each(|_| wear.answered());
+            wear.recycling(now)
+        };
+        assert_eq!([89, 90, 99].map(recycling), [Recycling::No, Recycling::InTurn, Recycling::InTurn]);
+        assert_eq!(recycling(100), Recycling::AtOnce, "it may take no other job");
+    }
+
+    #[test]
+    fn one_that_has_grown_or_is_old_is_replaced_after_its_first_job_at_the_earliest() {
+        let born = Instant::now();
+        let policy = RecyclePolicy { jobs: None, memory: Some(1000), age: Some(9 * SECOND) };
+        for (answered, memory, age, expected) in [
+            (1, 1000, 8, Recycling::No),
+            (1, 1001, 8, Recycling::InTurn),
+            (1, 1000, 9, Recycling::InTurn),
+            (0, 1001, 9, Recycling::No),
+        ] {
+            let mut wear = worn(policy, answered, born);
+            wear.measured(memory);
+            assert_eq!(wear.recycling(born + age * SECOND), expected, "{answered} {memory} {age}");
+        }
+    }
+
+    #[test]
+    fn a_worker_that_asks_is_replaced_at_once_but_only_once_it_has_answered() {
+        let now = Instant::now();
+        let mut wear = worn(RecyclePolicy::default(), 0, now);
+        wear.asked();
+        assert_eq!((wear.recycling(now), wear.jobs_left(0) > 0), (Recycling::No, true));
+        wear.answered();
+        assert_eq!((wear.recycling(now), wear.jobs_left(0)), (Recycling::AtOnce, 0));
+    }
+
+    #[test]
+    fn age_wakes_the_slot_once_and_never_for_a_worker_that_has_done_nothing() {
+        let born = Instant::now();
+        let policy = RecyclePolicy { age: Some(9 * SECOND), ..RecyclePolicy::default() };
+        assert_eq!(worn(policy, 0, born).deadline(born), None);
+        let wear = worn(policy, 1, born);
+        assert_eq!(wear.deadline(born), Some(born + 9 * SECOND));
+        assert_eq!(wear.deadline(born + 9 * SECOND), None, "it is old already");
+        assert_eq!(worn(RecyclePolicy::default(), 1, born).deadline(born), None);
+    }
+}

@@ -1,0 +1,179 @@
+//! Rules of a session that stand on their own; what follows from all of them is shown by the simulation.
+
+use std::sync::Arc;
+
+use super::*;
+use crate::pool::dispatch::Failure;
+use crate::pool::exited::How;
+use crate::pool::settings::{Depth, PoolSettings};
+use crate::protocol::Protocol;
+use crate::testing::{job, pool_settings};
+
+const MS: Duration = Duration::from_millis(1);
+
+/// A session whose worker has just been started; depth 4.
+struct Scene {
+    session: Session,
+    now: Instant,
+}
+
+impl Scene {
+    fn new(change: impl FnOnce(&mut PoolSettings)) -> Scene {
+        let mut settings = pool_settings("w");
+        (settings.protocol, settings.depth) = (Protocol::Json, Depth::Fixed(4));
+        change(&mut settings);
+        let now = Instant::now();
+        let mut session = Session::new(0, Arc::new(settings), now, 0);
+        session.spawned(now);
+        Scene { session, now }
+    }
+
+    /// How many more jobs the worker would take.
+    fn room(&self) -> usize {
+        self.session.standing(false, self.now).unwrap().room
+    }
+
+    /// Gives the worker a job, which it reads.
+    fn give(&mut self, number: u64) {
+        self.session.give(Delivery::new(job(number, "{}")), self.now);
+        while !self.session.pending_input().is_empty() {
+            self.session.written(self.session.pending_input().len());
+        }
+    }
+
+    fn says(&mut self, line: &str) {
+        let buffer = self.session.output_buffer().unwrap();
+        buffer.extend_from_slice(line.as_bytes());
+        buffer.push(b'\n');
+        self.session.received(self.now);
+    }
+
+    fn answers(&mut self, number: u64) {
+        self.says(&format!(r#"{{"id":{number},"status":"ok","data":1}}"#));
+    }
+
+    /// The worker ends with this many bytes of its input unread. Returns the pause before the next start.
+    fn dies(&mut self, unread: u64) -> Duration {
+        let exited = Exited { how: How::Code(1), unread: Some(unread), out_of_memory: false };
+        self.session.exited(exited, self.now);
+        self.session.output_ended(self.now);
+        let Some(Standing { worker: WorkerState::Absent { start_at, .. }, .. }) =
+            self.session.standing(false, self.now)
+        else {
+            panic!("the worker is gone")
+        };
+        start_at - self.now
+    }
+
+    /// The failed starts that have been reported.
+    fn failed_starts(&mut self) -> Vec<Failure> {
+        let failure = |report| if let Report::FailedStart(failure, _) = report { Some(failure) } else { None };
+        std::mem::take(&mut self.session.out.reports).into_iter().filter_map(failure).collect()
+    }
+}
+
+// ---- How many jobs a worker is given ----
+
+#[test]
+fn a_handlers_worker_gets_no_job_before_it_is_ready() {
+    let mut scene = Scene::new(|settings| settings.supplied = true);
+    assert_eq!(scene.room(), 0);
+    scene.says(r#"{"status":"ready"}"#);
+    assert_eq!(scene.room(), 4);
+}
+
+#[test]
+fn any_other_worker_gets_one_job_at_once_and_no_more_before_its_first_answer() {
+    let mut scene = Scene::new(|_| {});
+    assert_eq!(scene.room(), 1);
+    scene.give(1);
+    assert_eq!(scene.room(), 0);
+    scene.says(r#"{"id":1,"status":"progress","data":0.5}"#);
+    assert_eq!(scene.room(), 0, "progress is no answer");
+    scene.answers(1);
+    assert_eq!(scene.room(), 4);
+}
+
+#[test]
+fn with_concurrency_the_first_answer_is_waited_for_as_well() {
+    let mut scene = Scene::new(|settings| settings.concurrency = 3);
+    assert_eq!(scene.room(), 1);
+    scene.give(1);
+    assert_eq!(scene.room(), 0);
+    scene.says(r#"{"status":"ready"}"#);
+    assert_eq!(scene.room(), 2);
+}
+
+// ---- The time of a job ----
+
+#[test]
+fn a_worker_that_may_be_loading_has_the_start_timeout_on_top() {
+    let timeout = |seconds| Duration::from_secs(seconds);
+    let scene = || {
+        Scene::new(|settings| {
+            (settings.timeout, settings.start_timeout) = (Some(timeout(2)), timeout(3));
+        })
+    };
+    let mut unproven = scene();
+    unproven.give(1);
+    assert_eq!(unproven.session.deadline(unproven.now), Some(unproven.now + timeout(5)));
+    let mut proven = scene();
+    proven.says(r#"{"status":"ready"}"#);
+    proven.give(1);
+    assert_eq!(proven.session.deadline(proven.now), Some(proven.now + timeout(2)));
+}
+
+// ---- Ends of workers, and the pauses after them ----
+
+#[test]
+fn a_worker_that_read_nothing_failed_at_its_start() {
+    let mut scene = Scene::new(|_| {});
+    scene.give(1);
+    let all = "{\"id\":1,\"data\":{}}\n".len() as u64;
+    // The pause is the pool's to decide.
+    assert_eq!(scene.dies(all), Duration::ZERO);
+    assert_eq!(scene.failed_starts(), [Failure::AtStart]);
+    assert_eq!(scene.session.out.returned.len(), 1, "its job is not charged");
+}
+
+#[test]
+fn a_worker_that_read_its_first_job_may_have_died_of_it() {
+    let mut scene = Scene::new(|_| {});
+    scene.give(1);
+    scene.dies(0);
+    assert_eq!(scene.failed_starts(), [Failure::InFirstJob]);
+    assert_eq!(scene.session.out.outcomes.len(), 1, "its job is charged");
+}
+
+#[test]
+fn deaths_after_a_reply_or_ready_pause_their_slot_and_are_no_failed_starts() {
+    let mut scene = Scene::new(|_| {});
+    scene.answers_and_dies_idle();
+    let pauses: Vec<Duration> = (0..7)
+        .map(|_| {
+            scene.session.spawned(scene.now);
+            scene.says(r#"{"status":"ready"}"#);
+            scene.dies(0)
+        })
+        .collect();
+    assert_eq!(pauses, [100, 200, 400, 800, 1600, 2000, 2000].map(|ms| ms * MS));
+    assert_eq!(scene.failed_starts(), []);
+}
+
+#[test]
+fn an_answer_forgets_the_deaths_before_it() {
+    let mut scene = Scene::new(|_| {});
+    assert_eq!(scene.answers_and_dies_idle(), Duration::ZERO, "the first death costs no pause");
+    for _ in 0..3 {
+        scene.session.spawned(scene.now);
+        assert_eq!(scene.answers_and_dies_idle(), Duration::ZERO);
+    }
+}
+
+impl Scene {
+    fn answers_and_dies_idle(&mut self) -> Duration {
+        self.give(1);
+        self.answers(1);
+        self.dies(0)
+    }
+}
