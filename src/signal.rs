@@ -144,3 +144,53 @@ impl Handlers {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Handlers whose second signal does not end this process.
+    fn handlers() -> Arc<Handlers> {
+        let unwanted = || -> Hook { Box::new(|| panic!("a signal to stop is nothing else")) };
+        Arc::new(Handlers {
+            cancel: Cancel::new(),
+            hooks: Hooks { pause: unwanted(), resume: unwanted(), on_child: unwanted() },
+            reporter: Reporter::silent(),
+            seen: AtomicU32::new(0),
+            grace: Duration::from_secs(5),
+            leaving: AtomicBool::new(true),
+        })
+    }
+
+    #[test]
+    fn the_first_signal_drains_and_says_so_and_the_second_kills() {
+        let handlers = handlers();
+        handlers.stop(SIGTERM);
+        assert_eq!(handlers.cancel.level(), Level::Drain);
+        let notice = "forkpool: SIGTERM: reading no more; jobs in flight get 5s (again to kill them)";
+        assert_eq!(handlers.reporter.said(), [notice]);
+        handlers.stop(SIGINT);
+        assert_eq!(handlers.cancel.level(), Level::Abort);
+        assert!(handlers.reporter.said().is_empty());
+    }
+
+    #[test]
+    fn two_signals_end_the_run_as_the_stronger() {
+        for (first, second) in [(SIGINT, SIGTERM), (SIGTERM, SIGINT), (SIGHUP, SIGTERM)] {
+            let handlers = handlers();
+            handlers.stop(first);
+            handlers.stop(second);
+            let strongest = Exit::Signal(first.max(second));
+            assert_eq!(handlers.cancel.reason().map(|reason| reason.exit()), Some(strongest));
+        }
+    }
+
+    #[test]
+    fn a_signal_after_the_run_was_stopped_for_another_reason_is_the_first_one() {
+        let handlers = handlers();
+        handlers.cancel.raise(Level::Drain, Reason::MaxFailures("enough".to_owned()));
+        handlers.stop(SIGTERM);
+        assert_eq!(handlers.cancel.level(), Level::Drain, "jobs in flight still get their grace");
+        assert_eq!(handlers.cancel.reason().map(|reason| reason.exit()), Some(Exit::Signal(SIGTERM)));
+    }
+}

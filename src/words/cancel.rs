@@ -151,3 +151,106 @@ impl Cancel {
         Ok(bell)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rustix::event::{PollFd, PollFlags, Timespec};
+
+    use super::*;
+
+    /// Whether the bell has been rung; it is silent after that.
+    fn was_rung(bell: &Bell) -> bool {
+        let mut fds = [PollFd::from_borrowed_fd(bell.fd(), PollFlags::IN)];
+        let was_rung = rustix::event::poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).unwrap() == 1;
+        bell.hush();
+        was_rung
+    }
+
+    fn failures(words: &str) -> Reason {
+        Reason::MaxFailures(words.to_owned())
+    }
+
+    #[test]
+    fn the_level_only_rises_and_bells_ring_when_it_does() {
+        let cancel = Cancel::new();
+        let bell = cancel.bell().unwrap();
+        assert_eq!((cancel.level(), was_rung(&bell)), (Level::Run, false));
+        for (level, expected, rings) in [
+            (Level::Drain, Level::Drain, true),
+            (Level::Drain, Level::Drain, false),
+            (Level::Abort, Level::Abort, true),
+            (Level::Drain, Level::Abort, false),
+            (Level::Run, Level::Abort, false),
+        ] {
+            cancel.raise(level, failures("enough"));
+            assert_eq!((cancel.level(), was_rung(&bell)), (expected, rings), "{level:?}");
+        }
+    }
+
+    #[test]
+    fn listeners_are_told_of_each_change_and_late_ones_of_the_last() {
+        let cancel = Cancel::new();
+        let told: Arc<Mutex<Vec<(u32, Level, String)>>> = Arc::default();
+        let listen = |name: u32| {
+            let told = Arc::clone(&told);
+            cancel.tell(move |level, why| told.lock().unwrap().push((name, level, why.to_owned())));
+        };
+        listen(1);
+        assert!(told.lock().unwrap().is_empty(), "there is nothing to tell of a run that goes on");
+        cancel.raise(Level::Drain, failures("enough"));
+        listen(2);
+        cancel.raise(Level::Drain, failures("again"));
+        let enough = |name| (name, Level::Drain, "enough".to_owned());
+        assert_eq!(*told.lock().unwrap(), [enough(1), enough(2)]);
+        cancel.raise(Level::Abort, Reason::Signal(libc::SIGINT));
+        let interrupted = |name| (name, Level::Abort, "interrupted (SIGINT)".to_owned());
+        assert_eq!(told.lock().unwrap()[2..], [interrupted(1), interrupted(2)]);
+    }
+
+    #[test]
+    fn a_listener_may_ask_and_raise_itself() {
+        let cancel = Cancel::new();
+        let own = Arc::downgrade(&cancel);
+        cancel.tell(move |level, _| {
+            let cancel = own.upgrade().expect("the test holds it");
+            assert!(cancel.reason().is_some());
+            if level == Level::Drain {
+                cancel.raise(Level::Abort, Reason::ReaderGone);
+            }
+        });
+        cancel.raise(Level::Drain, failures("enough"));
+        assert_eq!(cancel.level(), Level::Abort);
+    }
+
+    #[test]
+    fn the_strongest_reason_is_the_one_and_of_equal_ones_the_first() {
+        let check = |reasons: &[Reason], expected: &str| {
+            for level in [Level::Drain, Level::Abort] {
+                let cancel = Cancel::new();
+                reasons.iter().for_each(|reason| cancel.raise(level, reason.clone()));
+                assert_eq!(cancel.reason().map(|reason| reason.to_string()).as_deref(), Some(expected));
+            }
+        };
+        assert!(Cancel::new().reason().is_none());
+        let (pool, io) = (Reason::Failed(Error::pool("no worker")), Reason::Failed(Error::io("disk full")));
+        check(&[failures("enough"), pool.clone()], "no worker");
+        check(&[io.clone(), pool.clone()], "disk full");
+        check(&[io.clone(), Reason::ReaderGone], "the reader of the output went away");
+        check(&[Reason::Signal(libc::SIGTERM), Reason::ReaderGone, io], "stopped by SIGTERM");
+        check(&[pool, Reason::Failed(Error::pool("another"))], "no worker");
+    }
+
+    #[test]
+    fn every_failure_is_kept_also_where_something_else_is_stronger() {
+        let cancel = Cancel::new();
+        for reason in [
+            Reason::Failed(Error::io("disk full")),
+            Reason::Signal(libc::SIGINT),
+            Reason::Failed(Error::pool("no worker")),
+        ] {
+            cancel.raise(Level::Abort, reason);
+        }
+        let messages: Vec<String> = cancel.failures().into_iter().map(|error| error.message).collect();
+        assert_eq!(messages, ["disk full", "no worker"]);
+    }
+}
