@@ -20,14 +20,19 @@ use crate::words::worker::{Channel, HandlerChoice};
 pub fn dry_run(settings: &Settings) -> Result<Exit> {
     let program = process::find_program(&settings.pool.command.program, std::env::var_os("PATH"))?;
     let jobs = count_jobs(settings)?;
+    stdout::print(words(settings, &program, jobs.as_ref()).as_bytes())
+}
+
+/// What is said. `jobs` is `None` where they cannot be counted.
+fn words(settings: &Settings, program: &Path, jobs: Option<&Count>) -> String {
     let mut text = String::new();
     let mut say = |label: &str, value: String| text.push_str(&format!("{label:<9} {value}\n"));
-    say("workers", format!("{} × {}", settings.pool.workers, worker(settings, &program)));
+    say("workers", format!("{} × {}", settings.pool.workers, worker(settings, program)));
     say("protocol", protocol(&settings.pool));
     for file in &settings.input.files {
         say("input", format!("{} ({})", file.name(), file.format.name()));
     }
-    match &jobs {
+    match jobs {
         None => say("jobs", "not counted: the input is a terminal".to_owned()),
         Some(Count { jobs, bad: 0, .. }) => say("jobs", count(*jobs)),
         Some(Count { jobs, bad, .. }) => {
@@ -42,7 +47,7 @@ pub fn dry_run(settings: &Settings) -> Result<Exit> {
         let done = jobs.map_or(String::new(), |jobs| format!(" ({} done already)", counted(jobs.done, "job")));
         say("journal", format!("{}{done}", journal.path.display()));
     }
-    stdout::print(text.as_bytes())
+    text
 }
 
 /// Reads the whole input and counts its jobs; `None` if somebody would have to type it.
@@ -83,4 +88,60 @@ fn protocol(pool: &PoolSettings) -> String {
         Depth::Fixed(depth) => depth.to_string(),
     };
     format!("{name}, depth {depth}, concurrency {}", pool.concurrency)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::cli::Args;
+
+    /// What is said of this command line, without the labels of its lines.
+    fn said(words: &str, jobs: Option<Count>) -> Vec<String> {
+        let words = std::iter::once("forkpool").chain(words.split_whitespace());
+        let settings = Settings::new(&Args::try_parse_from(words).unwrap()).unwrap();
+        let text = super::words(&settings, Path::new("/bin/w"), jobs.as_ref());
+        text.lines().map(|line| line[10..].to_owned()).collect()
+    }
+
+    #[test]
+    fn everything_that_takes_part_is_named() {
+        let words = "-j 2 -i a.csv -i b.csv -o out.tsv --rejects r.csv --journal j --depth 4 -- w -u b";
+        let settings = Settings::new(&Args::try_parse_from(["forkpool"].into_iter().chain(words.split(' '))).unwrap());
+        let count = Count { jobs: 1200, bad: 1, done: 7 };
+        let expected = "\
+workers   2 × /bin/w \"-u\" \"b\"
+protocol  json, depth 4, concurrency 1
+input     a.csv (csv)
+input     b.csv (csv)
+jobs      1,200 and 1 line that cannot be read as a job
+output    out.tsv (tsv)
+rejects   r.csv (csv)
+journal   j (7 jobs done already)
+";
+        assert_eq!(super::words(&settings.unwrap(), Path::new("/bin/w"), Some(&count)), expected);
+    }
+
+    #[test]
+    fn a_terminal_is_not_counted() {
+        let lines = said("-j 1 --journal j -- w", None);
+        assert_eq!(lines[2..], ["stdin (ndjson)", "not counted: the input is a terminal", "stdout (ndjson)", "j"]);
+    }
+
+    #[test]
+    fn the_protocol_is_named_with_where_it_is_spoken() {
+        let protocol = |words: &str| said(words, Some(Count::default()))[1].clone();
+        assert_eq!(protocol("--protocol lines -- w"), "lines, depth 1, concurrency 1");
+        assert_eq!(protocol("--protocol node-ipc -- w"), "node-ipc, depth 1, concurrency 1");
+        assert_eq!(protocol("--concurrency 3 -- w"), "json, depth 1, concurrency 3");
+        assert_eq!(protocol("--handler samples/pet.py"), "json on descriptors 3 and 4, depth auto, concurrency 1");
+    }
+
+    #[test]
+    fn a_handler_is_named_and_not_what_runs_it() {
+        let workers = |words: &str| said(words, Some(Count::default()))[0].clone();
+        assert_eq!(workers("-j 1 --handler samples/pet.py"), "1 × /bin/w, around samples/pet.py");
+        assert_eq!(workers("-j 1 --handler samples/pet.py:feed"), "1 × /bin/w, around feed of samples/pet.py");
+    }
 }
