@@ -13,21 +13,13 @@ use crate::support::{
     HANG, Running, chaotic, forkpool, installed, kill, lines, shell, side_by_side, wait_for, wait_until_there,
 };
 
-/// Processor time of a process so far, all threads together.
-fn processor_time(id: i32) -> Duration {
-    let stat = fs::read_to_string(format!("/proc/{id}/stat")).unwrap();
-    let fields: Vec<&str> = stat.rsplit_once(") ").unwrap().1.split(' ').collect();
-    let ticks: u64 = fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap();
-    Duration::from_millis(ticks * 1000 / rustix::param::clock_ticks_per_second())
-}
-
 /// Checks that the run takes hardly any processor time: a thread that turns in circles takes a second of it in a
 /// second.
 #[track_caller]
 fn check_sleeps(running: &Running) {
-    let before = processor_time(running.id());
+    let before = running.processor_time();
     std::thread::sleep(Duration::from_secs(1));
-    let used = processor_time(running.id()) - before;
+    let used = running.processor_time() - before;
     assert!(used < Duration::from_millis(300), "{used:?} of processor time in a second of waiting");
 }
 
@@ -58,13 +50,7 @@ fn nobody_turns_in_circles_while_the_output_is_blocked() {
     // Nobody reads stdout: the first results fill the pipe, and the others are more than the collector may have in
     // hand.
     let running = chaotic("-j 4 --memory 1MiB").stdin(lines(&vec![json!({"do": "huge", "n": 1}); 12])).start();
-    let own = running.id();
-    wait_for(HANG, || {
-        let before = processor_time(own);
-        std::thread::sleep(Duration::from_millis(300));
-        (processor_time(own) == before && before > Duration::ZERO).then_some(())
-    })
-    .expect("it comes to rest");
+    running.wait_until_it_rests();
     check_sleeps(&running);
     running.end().check_status(0);
 }

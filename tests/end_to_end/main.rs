@@ -27,6 +27,7 @@ mod timeouts;
 
 // Runs that are stopped, cut short or starved.
 mod journal;
+mod memory;
 mod preflight;
 mod signals;
 mod starvation;

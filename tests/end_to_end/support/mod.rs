@@ -147,6 +147,26 @@ impl Running {
         wait_for(HANG, || marked(&self.mark).into_iter().find(is_named)).expect("there is a watcher")
     }
 
+    /// Its processor time so far, all threads together.
+    pub fn processor_time(&self) -> Duration {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.id())).expect("it is running");
+        let fields: Vec<&str> = stat.rsplit_once(") ").expect("a name in brackets").1.split(' ').collect();
+        let ticks = |field: &str| field.parse::<u64>().expect("times are numbers");
+        let ticks = ticks(fields[11]) + ticks(fields[12]);
+        Duration::from_millis(ticks * 1000 / rustix::param::clock_ticks_per_second())
+    }
+
+    /// Waits until it has done something and has nothing more to do, because nobody reads what it writes.
+    #[track_caller]
+    pub fn wait_until_it_rests(&self) {
+        let rests = wait_for(HANG, || {
+            let before = self.processor_time();
+            thread::sleep(Duration::from_millis(300));
+            (self.processor_time() == before && before > Duration::ZERO).then_some(())
+        });
+        rests.expect("it comes to rest");
+    }
+
     /// Waits until these words are on the run's stderr.
     #[track_caller]
     pub fn wait_until_it_says(&mut self, words: &str) {
