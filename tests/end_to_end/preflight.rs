@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use tempfile::TempDir;
 
-use crate::support::{Ended, HANG, chaos, kill, shell, wait_for};
+use crate::support::{Ended, HANG, chaos, kill, shell, wait_for, wait_until_there};
 
 /// A folder with files to be read and to be written.
 struct Place {
@@ -55,9 +55,15 @@ impl Place {
     /// Runs a script that is refused, and sees that nothing has changed.
     #[track_caller]
     fn refused(&self, script: &str) -> Ended {
+        self.unchanged(script, 2)
+    }
+
+    /// Runs a script that ends with this status, and sees that nothing has changed.
+    #[track_caller]
+    fn unchanged(&self, script: &str, status: i32) -> Ended {
         let before = self.files();
         let ended = self.run(script);
-        assert_eq!(ended.status, 2, "{script}: {}", ended.stderr);
+        assert_eq!(ended.status, status, "{script}: {}", ended.stderr);
         assert_eq!(self.files(), before, "{script}: {}", ended.stderr);
         ended
     }
@@ -245,6 +251,40 @@ fn a_file_that_cannot_be_written_is_known_before_any_other_is_touched() {
             let ended = place.refused(&format!("forkpool -i a {} {flag} {name} WORKER", others.join(" ")));
             assert!(ended.stderr.contains(name.trim_end_matches('/')), "{flag} {name}: {}", ended.stderr);
         }
+    }
+}
+
+#[test]
+fn a_journal_that_another_run_has_leaves_every_file_as_it_was() {
+    let place = Place::new();
+    place.run("mkfifo fifo").check_status(0);
+    let script = "forkpool -q -j 1 -i fifo --journal j --protocol lines -- sh -c 'touch there; exec sed -u s/x/y/'";
+    let first = shell(script, place.folder.path()).start();
+    wait_until_there(&place.path("there"));
+    let outputs = "-o old --rejects new --progress-file other --summary third";
+    let ended = place.refused(&format!("forkpool {outputs} -i a --journal j --resume WORKER"));
+    assert!(ended.stderr.contains("it is in use by another run"), "{}", ended.stderr);
+    // The end of the first run's input.
+    place.run(": > fifo").check_status(0);
+    first.end().check_status(0);
+}
+
+#[test]
+fn a_worker_that_cannot_be_started_leaves_every_file_as_it_was() {
+    let place = Place::new();
+    place.write("pet.mjs", "export default (job) => job\n");
+    place.write("pet.cobol", "");
+    let outputs = "-o old --rejects new --progress-file other --summary third --journal fourth";
+    for (worker, status) in [
+        ("-- ./nowhere", 3),
+        ("-- no-such-program", 3),
+        ("-- ./a", 3),
+        ("-- .", 3),
+        ("--handler absent.mjs", 3),
+        ("--handler pet.mjs --runtime no-such-runtime", 3),
+        ("--handler pet.cobol", 2),
+    ] {
+        place.unchanged(&format!("forkpool {outputs} -i a {worker}"), status);
     }
 }
 
