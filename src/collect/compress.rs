@@ -1,8 +1,8 @@
 //! Compressed outputs.
 //!
-//! A run may be killed at any time, and what it has written must then be of use: what was flushed can be decoded. gzip is
-//! flushed as often as a plain file is. The Zstandard encoder cannot flush inside of a frame, so there each flush ends
-//! one, and small ones are put off.
+//! A run may be killed at any time, and what it has written must then be of use: what was flushed can be decoded. gzip
+//! is flushed as often as a plain file is. The Zstandard encoder cannot flush inside of a frame, so there each flush
+//! ends one, and small ones are put off.
 
 use std::io::{self, Cursor, Write};
 use std::time::{Duration, Instant};
@@ -28,8 +28,8 @@ pub struct Zstd {
 
 /// A frame of this size is no worse than a larger one: it is the encoder's window.
 const FRAME: usize = 128 * 1024;
-/// A smaller frame is ended by a flush only when the last one is this old: frames of one record each would be larger than
-/// the records are.
+/// A smaller frame is ended by a flush only when the last one is this old: frames of one record each would be larger
+/// than the records are.
 const PAUSE: Duration = Duration::from_secs(1);
 
 impl Encoder {
@@ -140,7 +140,10 @@ mod tests {
 
         #[test]
         fn text_comes_back_as_it_was(
-            pieces in prop::collection::vec((prop::collection::vec(any::<u8>(), 0..300), 1..2000_usize, any::<bool>()), 0..6),
+            pieces in prop::collection::vec(
+                (prop::collection::vec(any::<u8>(), 0..300), 1..2000_usize, any::<bool>()),
+                0..6,
+            ),
         ) {
             for compression in [Compression::Gzip, Compression::Zstd] {
                 let mut encoder = Encoder::new(compression).unwrap();

@@ -91,7 +91,10 @@ proptest! {
     #[test]
     fn a_table_whose_quotes_are_well_formed_is_that_of_the_csv_crate(
         rows in prop::collection::vec(
-            (prop::collection::vec((cell(), any::<bool>()), 1..5), prop::sample::select(vec!["\r", "\n", "\r\n", "\n\n"])),
+            (
+                prop::collection::vec((cell(), any::<bool>()), 1..5),
+                prop::sample::select(vec!["\r", "\n", "\r\n", "\n\n"]),
+            ),
             0..8,
         ),
         has_mark in any::<bool>(),
@@ -117,7 +120,10 @@ proptest! {
 
     #[test]
     fn of_any_table_a_row_is_that_of_the_csv_crate_or_no_job(
-        atoms in prop::collection::vec(prop::sample::select(vec!["a", "\"", "\"\"", ",", ",", "\n", "\r", "\r\n", "é", "\0"]), 0..60),
+        atoms in prop::collection::vec(
+            prop::sample::select(vec!["a", "\"", "\"\"", ",", ",", "\n", "\r", "\r\n", "é", "\0"]),
+            0..60,
+        ),
         cuts in prop::collection::vec(1..5_usize, 0..60),
     ) {
         let input = atoms.concat().into_bytes();
@@ -216,7 +222,8 @@ proptest! {
         cuts in prop::collection::vec(1..6_usize, 0..40),
     ) {
         // An array at the beginning would be an array of jobs.
-        let input: String = ["0\n".to_owned()].into_iter().chain(values.iter().map(|(value, gap)| format!("{value}{gap}"))).collect();
+        let values = values.iter().map(|(value, gap)| format!("{value}{gap}"));
+        let input: String = ["0\n".to_owned()].into_iter().chain(values).collect();
         let got: Vec<Option<String>> = json(input.as_bytes(), &cuts).iter().map(text).collect();
         let (expected, failed) = values_of_the_stream(&input);
         prop_assert!(!failed);
@@ -232,7 +239,8 @@ proptest! {
         let input = format!(" [{}] ", elements.join(","));
         let got: Vec<Option<String>> = json(input.as_bytes(), &cuts).iter().map(text).collect();
         let expected: Vec<Box<RawValue>> = serde_json::from_str(&input).unwrap();
-        prop_assert_eq!(got, expected.iter().map(|value| Some(value.get().replace(['\r', '\n'], " "))).collect::<Vec<_>>());
+        let expected = expected.iter().map(|value| Some(value.get().replace(['\r', '\n'], " ")));
+        prop_assert_eq!(got, expected.collect::<Vec<_>>());
     }
 
     #[test]

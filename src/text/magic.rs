@@ -33,7 +33,7 @@ const KNOWN: [(&[u8], Magic); 16] = [
         b"PK\x03\x04",
         foreign(
             "a workbook (xlsx, ods) or a zip archive",
-            "save the sheet as CSV UTF-8, or: xlsx2csv FILE | forkpool --from csv …; for a zip: unzip -p FILE | forkpool …",
+            "save the sheet as CSV UTF-8, or: xlsx2csv FILE | forkpool --from csv …; zip: unzip -p FILE | forkpool …",
         ),
     ),
     (
