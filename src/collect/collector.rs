@@ -65,7 +65,7 @@ pub struct Collected {
     pub unread: Option<u64>,
     /// Reading the input failed.
     pub input_error: Option<Error>,
-    /// The run was refused, or the pool failed, before any job had ended: no output was touched.
+    /// The run was refused before any job had ended, or the pool failed before any was begun: no output was touched.
     pub came_to_nothing: bool,
 }
 
@@ -90,6 +90,9 @@ struct Collecting {
     /// The outcomes that came from the journal. They are left out when it is decided whether the run has failed enough:
     /// a run that resumes with `--max-failures` would else end where the one before it has ended.
     restored: Tally,
+    /// The outcomes of jobs that were never begun, of a pool that has failed, while there are no others. Their records
+    /// would only take the place of an older output, so they are written when it turns out that a job was begun.
+    unbegun: Vec<Outcome>,
     /// What [`Collected::gave_up_jobs`] says.
     gave_up_jobs: bool,
     /// An output has failed; nothing more is written.
@@ -104,7 +107,9 @@ impl Collector {
     /// Collects until every job that was read has its record.
     pub fn run(self) -> Collected {
         let (all, restored) = (Tally::default(), Tally::default());
-        let mut run = Collecting { collector: self, pending: None, all, restored, gave_up_jobs: false, broken: false };
+        let (pending, unbegun) = (None, Vec::new());
+        let mut run =
+            Collecting { collector: self, pending, all, restored, unbegun, gave_up_jobs: false, broken: false };
         let mut input: Option<InputEnd> = None;
         while input.as_ref().is_none_or(|input| run.all.ended < input.jobs) {
             match run.next() {
@@ -134,6 +139,7 @@ impl Collector {
         }
         let came_to_nothing = run.came_to_nothing(&end);
         if !came_to_nothing {
+            run.write_unbegun();
             run.finish();
         }
         Collected {
@@ -151,8 +157,11 @@ impl Collecting {
     /// What [`Collected::came_to_nothing`] says.
     fn came_to_nothing(&self, end: &InputEnd) -> bool {
         let refused = end.error.as_ref().is_some_and(|error| error.exit == Exit::Refused);
-        let pool_failed = self.collector.cancel.reason().is_some_and(|reason| reason.exit() == Exit::PoolFailed);
-        self.all.ended == 0 && (refused || pool_failed)
+        (refused && self.all.ended == 0) || (self.pool_failed() && self.all.ended == self.unbegun.len() as u64)
+    }
+
+    fn pool_failed(&self) -> bool {
+        self.collector.cancel.reason().is_some_and(|reason| reason.exit() == Exit::PoolFailed)
     }
 
     /// The next message. Before it is waited for, everything written so far is handed to the system.
@@ -197,26 +206,43 @@ impl Collecting {
             Origin::Journal => self.collector.counters.restored(&outcomes),
         }
         for outcome in outcomes {
+            let is_first = self.all.ended == self.unbegun.len() as u64;
             self.count(&outcome, origin);
-            match self.collector.outputs.order {
-                Order::Completion => self.write(&outcome),
-                Order::Input if self.broken => {}
-                Order::Input if self.collector.outputs.reorder.next() == outcome.job.number => {
-                    self.write(&outcome);
-                    self.collector.outputs.reorder.advance();
-                }
-                Order::Input => {
-                    if let Err(error) = self.collector.outputs.reorder.push(&outcome) {
-                        let error = temporary::failure("waiting results", &error).hint(temporary::RESULTS_HINT);
-                        self.stop(error);
-                    }
-                }
+            if outcome.status == Status::NotRun && is_first && self.pool_failed() {
+                self.unbegun.push(outcome);
+                continue;
             }
-            self.write_ready();
+            self.write_unbegun();
+            self.write_in_order(&outcome);
         }
         // The clock is read only now, since a write may have been waiting for its reader all the time.
         let waiting = self.collector.outputs.reorder.bytes();
         self.collector.dispatch.received(jobs, bytes, waiting, self.collector.clock.now());
+    }
+
+    fn write_unbegun(&mut self) {
+        for outcome in std::mem::take(&mut self.unbegun) {
+            self.write_in_order(&outcome);
+        }
+    }
+
+    /// Writes a record, and those that were waiting for it; or lets it wait for those before it.
+    fn write_in_order(&mut self, outcome: &Outcome) {
+        match self.collector.outputs.order {
+            Order::Completion => self.write(outcome),
+            Order::Input if self.broken => {}
+            Order::Input if self.collector.outputs.reorder.next() == outcome.job.number => {
+                self.write(outcome);
+                self.collector.outputs.reorder.advance();
+            }
+            Order::Input => {
+                if let Err(error) = self.collector.outputs.reorder.push(outcome) {
+                    let error = temporary::failure("waiting results", &error).hint(temporary::RESULTS_HINT);
+                    self.stop(error);
+                }
+            }
+        }
+        self.write_ready();
     }
 
     /// Writes the records that were waiting for the one just written.

@@ -1,11 +1,11 @@
 //! Planned and unplanned replacement of workers: recycling, and the budget of failed starts.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::fs;
 
 use serde_json::json;
 
-use crate::support::{Ended, chaotic, forkpool, lines, side_by_side};
+use crate::support::{Ended, chaotic, forkpool, lines, shell, side_by_side};
 
 /// How many jobs each process has answered with its environment.
 fn jobs_by_process(ended: &Ended) -> HashMap<u64, usize> {
@@ -94,11 +94,28 @@ fn workers_that_never_start_end_the_run_with_their_own_words() {
         assert!(ended.stderr.contains("no cat in this house"), "{}", ended.stderr);
         let starts = fs::read_to_string(folder.path().join("starts")).unwrap().lines().count();
         assert!((5 + workers..=5 + 2 * workers).contains(&starts), "{starts} starts");
-        let statuses: HashSet<String> = ended.statuses().into_iter().collect();
-        assert!(statuses.iter().all(|status| status == "not_run" || status == "died"), "{statuses:?}");
-        // No worker has read a job, so no job is charged.
-        assert_eq!(ended.statuses().iter().filter(|status| *status == "died").count(), 0, "{}", ended.text());
+        // No worker has read a job, so no job has a record.
+        assert_eq!(ended.text(), "");
+        assert!(ended.stderr.contains("not_run"), "{}", ended.stderr);
     });
+}
+
+#[test]
+fn workers_that_never_start_leave_the_last_output_as_it_was() {
+    for worker in ["-- sh -c 'exit 3'", "--handler pet.py"] {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
+        ["old", "rejects"].into_iter().for_each(|name| write(name, "of yesterday\n"));
+        write("jobs", &"7\n".repeat(2000));
+        write("pet.py", "import no_such_module\n\ndef handler(job):\n    return job\n");
+        let outputs = "-q -j 2 -i jobs -o old --rejects rejects --journal new";
+        let script = format!("forkpool {outputs} {worker}");
+        shell(&script, folder.path()).end().check_status(3);
+        for name in ["old", "rejects"] {
+            assert_eq!(fs::read_to_string(folder.path().join(name)).unwrap(), "of yesterday\n", "{script}: {name}");
+        }
+        assert!(!folder.path().join("new").exists(), "{script}");
+    }
 }
 
 #[test]
@@ -148,6 +165,6 @@ fn a_program_that_cannot_be_started_is_named_before_anything_is_run() {
         let ended = forkpool(["-j", "2", "--", program]).current_dir(folder.path()).stdin("7\n").end().check_status(3);
         assert!(ended.stderr.contains(program.trim_start_matches("./")), "{program}: {}", ended.stderr);
         assert!(ended.stderr.contains(words), "{program}: {}", ended.stderr);
-        assert!(ended.statuses().iter().all(|status| status == "not_run"), "{program}: {}", ended.text());
+        assert_eq!(ended.text(), "", "{program}");
     }
 }

@@ -345,6 +345,32 @@ fn a_pool_that_fails_before_any_job_touches_no_output() {
 }
 
 #[test]
+fn jobs_of_a_failed_pool_that_were_never_begun_are_written_only_beside_others() {
+    let never = |numbers: &[u64]| {
+        Message::Outcomes(numbers.iter().map(|&number| outcome(number, Status::NotRun)).collect::<Vec<_>>())
+    };
+    let check = |order: Order, messages: Vec<Message>, reason: Reason, expected: &[u64]| {
+        let scene = Scene { order, ..Scene::new(messages) };
+        scene.cancel.raise(Level::Abort, reason);
+        let seen = scene.run();
+        assert_eq!((written(&seen).as_slice(), seen.open), (expected, 0));
+        assert_eq!((seen.collected.came_to_nothing, seen.collected.failed), (expected.is_empty(), 3));
+        assert_eq!(seen.asked.contains(&Finish), !expected.is_empty());
+    };
+    let pool = || Reason::Failed(Error::pool("no worker can be started"));
+    let disk = || Reason::Failed(Error::io("the disk is full"));
+    for order in [Order::Input, Order::Completion] {
+        check(order, vec![never(&[1, 2]), never(&[3]), ended(3)], pool(), &[]);
+        check(order, vec![never(&[1, 2, 3]), ended(3)], disk(), &[1, 2, 3]);
+        let died = || Message::Outcomes(vec![outcome(3, Status::Died)]);
+        check(order, vec![never(&[1, 2]), died(), ended(3)], pool(), &[1, 2, 3]);
+    }
+    let died = || Message::Outcomes(vec![outcome(1, Status::Died)]);
+    check(Order::Completion, vec![never(&[2]), died(), never(&[3]), ended(3)], pool(), &[2, 1, 3]);
+    check(Order::Input, vec![never(&[2]), died(), never(&[3]), ended(3)], pool(), &[1, 2, 3]);
+}
+
+#[test]
 fn a_refusal_after_the_first_job_is_a_failure_of_the_input() {
     let seen = Scene::new(vec![ok(&[1]), ended_by(1, Error::refused("b.csv: its header differs"))]).run();
     assert_eq!(seen.asked, [Write(1), Finish]);
