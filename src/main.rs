@@ -45,8 +45,10 @@ mod words;
 mod text;
 mod sys;
 
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 mod rejects_again;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 #[cfg(test)]
 mod testing;
 

@@ -14,6 +14,7 @@ use super::json::JsonFrames;
 use super::settings::InputSettings;
 use crate::words::dialect::Quote;
 use crate::words::format::Format;
+use crate::words::layout::BYTE_ORDER_MARK;
 
 /// `input` in pieces of these sizes, and then the rest.
 fn pieces(input: &[u8], cuts: &[usize]) -> Vec<Vec<u8>> {
@@ -126,28 +127,27 @@ proptest! {
         ),
         cuts in prop::collection::vec(1..5_usize, 0..60),
     ) {
-        let input = atoms.concat().into_bytes();
-        let frames = table(&input, &cuts, b',');
-        let crates = table_of_the_crate(&input, b',');
-        prop_assert_eq!(frames.len(), crates.len());
-        for (frame, row) in frames.iter().zip(crates) {
-            let cells = cells(frame);
-            prop_assert!(cells.is_none() || cells == row, "{:?} is {:?}", cells, row);
-        }
-        // Nothing is dropped: without line breaks the rows are the input.
-        let is_no_break = |byte: &u8| !matches!(byte, b'\r' | b'\n');
-        let kept: Vec<u8> = frames.iter().flat_map(raw).filter(is_no_break).collect();
-        let all: Vec<u8> = input.into_iter().filter(is_no_break).collect();
-        prop_assert_eq!(kept, all);
+        check_table(&atoms.concat().into_bytes(), &cuts);
     }
+}
 
-    #[test]
-    fn the_cuts_make_no_difference_to_a_table(
-        input in prop::collection::vec(prop::sample::select(b"a\",\r\n".to_vec()), 0..60),
-        cuts in prop::collection::vec(1..5_usize, 0..60),
-    ) {
-        prop_assert_eq!(table(&input, &cuts, b','), table(&input, &[], b','));
+/// Reads a table without a header in reads of these sizes. Panics if a row is neither that of the `csv` crate nor bad,
+/// if a byte is missing, or if the sizes make a difference.
+pub fn check_table(input: &[u8], cuts: &[usize]) {
+    let frames = table(input, cuts, b',');
+    let crates = table_of_the_crate(input, b',');
+    assert_eq!(frames.len(), crates.len());
+    for (frame, row) in frames.iter().zip(crates) {
+        let cells = cells(frame);
+        assert!(cells.is_none() || cells == row, "{cells:?} is {row:?}");
     }
+    // Nothing is dropped: without line breaks the rows are the input.
+    let is_no_break = |byte: &u8| !matches!(byte, b'\r' | b'\n');
+    let kept: Vec<u8> = frames.iter().flat_map(raw).filter(is_no_break).collect();
+    let text = input.strip_prefix(BYTE_ORDER_MARK).unwrap_or(input);
+    let all: Vec<u8> = text.iter().copied().filter(is_no_break).collect();
+    assert_eq!(kept, all);
+    assert_eq!(frames, table(input, &[], b','));
 }
 
 fn json(input: &[u8], cuts: &[usize]) -> Vec<Frame> {
@@ -248,16 +248,23 @@ proptest! {
         atoms in prop::collection::vec(prop::sample::select(ATOMS.to_vec()), 0..30),
         cuts in prop::collection::vec(1..6_usize, 0..40),
     ) {
-        let input = format!("0 {}", atoms.concat());
-        let frames = json(input.as_bytes(), &cuts);
-        prop_assert_eq!(&frames, &json(input.as_bytes(), &[]));
-        let got: Vec<Option<String>> = frames.iter().map(text).collect();
-        let (expected, failed) = values_of_the_stream(&input);
-        prop_assert!(got.len() >= expected.len());
-        for (got, expected) in got.iter().zip(&expected) {
-            // The stream takes `1true` for a number and a word; here it is neither.
-            prop_assert!(got.as_ref().is_none_or(|got| got == expected));
-        }
-        prop_assert_eq!(failed, got.contains(&None), "{:?}", got);
+        check_values(&atoms.concat(), &cuts);
     }
+}
+
+/// Reads JSON values one after the other, in reads of these sizes. Panics if they are not those of serde_json's stream
+/// up to its first error, if there is an error in one of the two only, or if the sizes make a difference.
+pub fn check_values(values: &str, cuts: &[usize]) {
+    // An array at the beginning would be an array of jobs.
+    let input = format!("0 {values}");
+    let frames = json(input.as_bytes(), cuts);
+    assert_eq!(&frames, &json(input.as_bytes(), &[]));
+    let got: Vec<Option<String>> = frames.iter().map(text).collect();
+    let (expected, failed) = values_of_the_stream(&input);
+    assert!(got.len() >= expected.len());
+    for (got, expected) in got.iter().zip(&expected) {
+        // The stream takes `1true` for a number and a word; here it is neither.
+        assert!(got.as_ref().is_none_or(|got| got == expected));
+    }
+    assert_eq!(failed, got.contains(&None), "{got:?}");
 }

@@ -65,7 +65,7 @@ impl Input {
     }
 
     /// An input that is in memory already, piece by piece.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub fn of(pieces: Vec<Vec<u8>>) -> Input {
         struct Pieces(std::collections::VecDeque<Vec<u8>>);
         impl Read for Pieces {

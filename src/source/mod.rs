@@ -10,8 +10,8 @@ mod decode;
 mod descriptor;
 mod feeder;
 mod frame;
-#[cfg(test)]
-mod independent;
+#[cfg(any(test, fuzzing))]
+pub mod independent;
 mod input;
 mod json;
 mod lines;
@@ -34,7 +34,7 @@ use crate::source::settings::{InputFile, InputSettings};
 use crate::words::error::{Error, Result, reason};
 use crate::words::exit::Exit;
 use crate::words::format::Format;
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 use crate::words::job::Job;
 use crate::words::layout::Layout;
 
@@ -125,10 +125,10 @@ impl Source {
 }
 
 /// All of an input: each piece as a job, and whether it is one; and what the input has besides.
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 type All = (Vec<(Job, bool)>, Arc<Layout>);
 
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 pub fn read_all(settings: &InputSettings) -> Result<All> {
     let source = Source::new(settings, open_files(settings)?, &Context::alone()?)?;
     let (mut all, mut frames) = (Vec::new(), Vec::new());

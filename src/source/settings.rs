@@ -35,7 +35,7 @@ impl InputFile {
     }
 }
 
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 impl InputSettings {
     pub fn for_tests() -> InputSettings {
         InputSettings {
