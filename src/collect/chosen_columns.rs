@@ -45,29 +45,28 @@ const NESTED: [&str; 3] = ["data", "error", "input"];
 pub fn check_paths(settings: &OutputSettings, columns: Option<&[String]>) -> Result<()> {
     let mut seen = HashSet::new();
     for path in settings.columns.iter().flatten() {
-        let refused = |words: String| Err(Error::refused(format!("--columns: {words}")));
+        let refused = |words: String| Error::refused(format!("--columns: {words}"));
         if path.is_empty() {
-            return refused("a path is empty".to_owned());
+            return Err(refused("a path is empty".to_owned()));
         }
         if !seen.insert(path) {
-            return refused(format!("{path} is named twice"));
+            return Err(refused(format!("{path} is named twice")));
         }
         let Some((first, rest)) = path.split_once('.') else { continue };
         if PLAIN.contains(&first) {
-            return refused(format!("there is no {path}: {first} is no object")).map_err(|error: Error| {
-                error.hint(format!("a column of the input that is called so is input.{path}"))
-            });
+            let error = refused(format!("there is no {path}: {first} is no object"));
+            return Err(error.hint(format!("a column of the input that is called so is input.{path}")));
         }
         if first != "input" {
             continue;
         }
         match columns {
             Some(columns) if !columns.iter().any(|column| column == rest) => {
-                return refused(format!("there is no {path}: the input has no column {rest:?}"))
-                    .map_err(|error: Error| error.hint(format!("its columns are {}", columns.join(", "))));
+                let error = refused(format!("there is no {path}: the input has no column {rest:?}"));
+                return Err(error.hint(format!("its columns are {}", columns.join(", "))));
             }
             None if settings.input_format == Format::Lines => {
-                return refused(format!("there is no {path}: a job is a line of text"));
+                return Err(refused(format!("there is no {path}: a job is a line of text")));
             }
             _ => {}
         }
