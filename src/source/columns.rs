@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use super::by_line::bad;
 use super::frame::Frame;
+use super::pieces::Pieces;
 use super::rows::{Cell, Fault, Row, RowQueue};
 use crate::words::dialect::{Dialect, Quote};
 use crate::words::format::Format;

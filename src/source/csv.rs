@@ -11,6 +11,7 @@ use super::by_line::too_long;
 use super::columns::{self, Columns};
 use super::frame::{Frame, Frames, More};
 use super::input::{Got, Input};
+use super::pieces::{Pieces, read_on};
 use super::rows::RowQueue;
 use crate::source::settings::InputSettings;
 use crate::words::dialect::Dialect;
@@ -230,22 +231,10 @@ impl Frames for CsvFrames {
             if !frames.is_empty() {
                 return Ok(More::Frames);
             }
-            if self.ended {
-                return Ok(More::End);
-            }
-            if self.rows.buffered() > self.settings.max_job_bytes {
-                if !self.rows.is_cut() {
-                    frames.push(too_long(self.rows.begun(), self.rows.line(), self.settings.max_job_bytes));
-                }
-                self.rows.cut();
-                if !frames.is_empty() {
-                    return Ok(More::Frames);
-                }
-            }
-            match self.input.read(self.rows.buffer())? {
-                Got::Bytes => {}
-                Got::End => self.ended = true,
-                Got::Stopped => return Ok(More::Stopped),
+            if let Some(more) =
+                read_on(&mut self.input, &mut self.rows, self.settings.max_job_bytes, &mut self.ended, frames)?
+            {
+                return Ok(more);
             }
         }
     }

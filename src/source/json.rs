@@ -11,7 +11,8 @@ use serde_json::value::RawValue;
 
 use super::by_line::{bad, too_long};
 use super::frame::{Frame, Frames, More};
-use super::input::{Got, Input};
+use super::input::Input;
+use super::pieces::{Pieces, read_on};
 use super::values::{Fault, Piece, Shape, ValueQueue, is_blank};
 use crate::source::settings::InputSettings;
 use crate::words::error::Result;
@@ -117,22 +118,8 @@ impl Frames for JsonFrames {
             if !frames.is_empty() {
                 return Ok(More::Frames);
             }
-            if self.ended {
-                return Ok(More::End);
-            }
-            if self.values.buffered() > self.max_bytes {
-                if !self.values.is_cut() {
-                    frames.push(too_long(self.values.begun(), self.values.line(), self.max_bytes));
-                }
-                self.values.cut();
-                if !frames.is_empty() {
-                    return Ok(More::Frames);
-                }
-            }
-            match self.input.read(self.values.buffer())? {
-                Got::Bytes => {}
-                Got::End => self.ended = true,
-                Got::Stopped => return Ok(More::Stopped),
+            if let Some(more) = read_on(&mut self.input, &mut self.values, self.max_bytes, &mut self.ended, frames)? {
+                return Ok(more);
             }
         }
     }

@@ -16,6 +16,7 @@ mod input;
 mod json;
 mod lines;
 mod ndjson;
+mod pieces;
 mod reader;
 mod rows;
 pub mod settings;

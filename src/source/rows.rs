@@ -5,6 +5,7 @@
 //! begins; inside, a doubled quote is a quote. What cannot be told is a fault of the row, and the whole row is handed
 //! out with it: nothing is mended, nothing is dropped.
 
+use super::pieces::Pieces;
 use crate::words::dialect::{Dialect, StrayQuote};
 use crate::words::layout::LineEnd;
 
@@ -96,30 +97,6 @@ impl RowQueue {
         }
     }
 
-    /// The buffer to append to.
-    pub fn buffer(&mut self) -> &mut Vec<u8> {
-        self.begin_row();
-        self.buffer.drain(..self.start);
-        self.at -= self.start;
-        self.start = 0;
-        &mut self.buffer
-    }
-
-    /// Bytes of a row that has not ended.
-    pub fn buffered(&self) -> usize {
-        self.buffer.len() - if self.is_out { self.at } else { self.start }
-    }
-
-    /// The bytes of the row that has not ended.
-    pub fn begun(&self) -> &[u8] {
-        &self.buffer[if self.is_out { self.at } else { self.start }..]
-    }
-
-    /// The line on which the next row begins.
-    pub fn line(&self) -> u64 {
-        self.line
-    }
-
     /// How the first row ended, once that is known.
     pub fn line_end(&self) -> Option<LineEnd> {
         self.line_end
@@ -130,21 +107,6 @@ impl RowQueue {
         self.start += bytes;
         self.at = self.start;
         self.line += lines;
-    }
-
-    /// The row that has not ended has been given up.
-    pub fn is_cut(&self) -> bool {
-        self.is_cut
-    }
-
-    /// Gives up the row that has not ended: its end is still looked for, and the row after it is the next one.
-    pub fn cut(&mut self) {
-        self.begin_row();
-        self.line += count_breaks(&self.buffer[self.start..self.at]);
-        self.buffer.drain(..self.at);
-        (self.start, self.at) = (0, 0);
-        self.cells.clear();
-        self.is_cut = true;
     }
 
     /// The next row that is whole. When the input has ended, what is left is a row.
@@ -294,6 +256,41 @@ impl RowQueue {
             }
         }
         Some(self.at)
+    }
+}
+
+impl Pieces for RowQueue {
+    fn buffer(&mut self) -> &mut Vec<u8> {
+        self.begin_row();
+        self.buffer.drain(..self.start);
+        self.at -= self.start;
+        self.start = 0;
+        &mut self.buffer
+    }
+
+    fn buffered(&self) -> usize {
+        self.begun().len()
+    }
+
+    fn begun(&self) -> &[u8] {
+        &self.buffer[if self.is_out { self.at } else { self.start }..]
+    }
+
+    fn line(&self) -> u64 {
+        self.line
+    }
+
+    fn is_cut(&self) -> bool {
+        self.is_cut
+    }
+
+    fn cut(&mut self) {
+        self.begin_row();
+        self.line += count_breaks(&self.buffer[self.start..self.at]);
+        self.buffer.drain(..self.at);
+        (self.start, self.at) = (0, 0);
+        self.cells.clear();
+        self.is_cut = true;
     }
 }
 

@@ -3,6 +3,7 @@
 //! Only brackets and strings are followed, to find where a value ends; whether it is one is for `json` to say. What
 //! cannot be the beginning of a value is handed out up to the end of its line: nothing is dropped.
 
+use super::pieces::Pieces;
 use crate::words::layout::RECORD_SEPARATOR;
 
 /// A piece of input that should be one value, as long as the queue is not touched again.
@@ -85,46 +86,8 @@ impl ValueQueue {
         }
     }
 
-    /// The buffer to append to.
-    pub fn buffer(&mut self) -> &mut Vec<u8> {
-        if self.state == State::Between {
-            self.begin_piece();
-        }
-        self.buffer.drain(..self.start);
-        self.at -= self.start;
-        self.start = 0;
-        &mut self.buffer
-    }
-
     pub fn shape(&self) -> Shape {
         self.shape
-    }
-
-    /// Bytes of a piece that has not ended.
-    pub fn buffered(&self) -> usize {
-        self.begun().len()
-    }
-
-    /// The bytes of the piece that has not ended.
-    pub fn begun(&self) -> &[u8] {
-        &self.buffer[if self.state == State::Between { self.at } else { self.start }..]
-    }
-
-    /// The line on which the piece begins.
-    pub fn line(&self) -> u64 {
-        self.line
-    }
-
-    pub fn is_cut(&self) -> bool {
-        self.is_cut
-    }
-
-    /// Gives up the piece that has not ended: its end is still looked for, and the piece after it is the next one.
-    pub fn cut(&mut self) {
-        self.begin_piece();
-        self.buffer.drain(..self.at);
-        (self.start, self.at) = (0, 0);
-        self.is_cut = true;
     }
 
     /// The next piece that is whole. When the input has ended, what is left is a piece.
@@ -288,5 +251,40 @@ impl ValueQueue {
             (State::Scalar, _) => None,
             _ => Some(Fault::OpenValue),
         }
+    }
+}
+
+impl Pieces for ValueQueue {
+    fn buffer(&mut self) -> &mut Vec<u8> {
+        if self.state == State::Between {
+            self.begin_piece();
+        }
+        self.buffer.drain(..self.start);
+        self.at -= self.start;
+        self.start = 0;
+        &mut self.buffer
+    }
+
+    fn buffered(&self) -> usize {
+        self.begun().len()
+    }
+
+    fn begun(&self) -> &[u8] {
+        &self.buffer[if self.state == State::Between { self.at } else { self.start }..]
+    }
+
+    fn line(&self) -> u64 {
+        self.line
+    }
+
+    fn is_cut(&self) -> bool {
+        self.is_cut
+    }
+
+    fn cut(&mut self) {
+        self.begin_piece();
+        self.buffer.drain(..self.at);
+        (self.start, self.at) = (0, 0);
+        self.is_cut = true;
     }
 }
