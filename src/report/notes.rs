@@ -136,6 +136,13 @@ impl Queue {
         }
     }
 
+    /// Puts what a worker's log has come to, which may be nothing.
+    fn put_lines(&mut self, slot: u32, lines: Bytes) {
+        if !lines.is_empty() {
+            self.put_or_drop(Note::Log { slot, lines });
+        }
+    }
+
     fn take(&mut self) -> Taken {
         self.held = [0; 4];
         std::mem::take(&mut self.taken)
@@ -181,9 +188,7 @@ impl Notes {
     pub fn log(&self, slot: u32, bytes: Bytes) {
         self.change(|queue| {
             let lines = queue.log.push(slot, bytes);
-            if !lines.is_empty() {
-                queue.put_or_drop(Note::Log { slot, lines });
-            }
+            queue.put_lines(slot, lines);
         });
     }
 
@@ -191,9 +196,7 @@ impl Notes {
     pub fn log_end(&self, slot: u32) {
         self.change(|queue| {
             let lines = queue.log.end(slot);
-            if !lines.is_empty() {
-                queue.put_or_drop(Note::Log { slot, lines });
-            }
+            queue.put_lines(slot, lines);
         });
     }
 
