@@ -3,7 +3,6 @@
 use std::fs;
 use std::io::Write;
 use std::path::Path;
-use std::process::Stdio;
 use std::time::Duration;
 
 use libc::{SIGCONT, SIGSTOP, SIGTERM};
@@ -32,10 +31,7 @@ fn held(folder: &Path, name: &str) -> Value {
 #[test]
 fn nobody_turns_in_circles_while_the_run_drains() {
     let folder = tempfile::tempdir().unwrap();
-    let mut run = chaotic("-j 8 --grace 60s");
-    run.command().stdin(Stdio::piped());
-    let mut running = run.start();
-    let mut stdin = running.child().stdin.take().unwrap();
+    let (mut running, mut stdin) = chaotic("-j 8 --grace 60s").start_with_stdin();
     stdin.write_all(lines(&[held(folder.path(), "there")]).as_bytes()).unwrap();
     wait_until_there(&folder.path().join("there"));
     kill(running.id(), SIGTERM);
@@ -84,10 +80,7 @@ fn a_retry_that_is_due_is_run_by_the_slot_that_sleeps() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("out");
     let words = "-j 3 --unordered --retries 1 --retry-on error --retry-delay 500ms --meta";
-    let mut run = chaotic(&format!("{words} -o {}", path.display()));
-    run.command().stdin(Stdio::piped());
-    let mut running = run.start();
-    let mut stdin = running.child().stdin.take().unwrap();
+    let (running, mut stdin) = chaotic(&format!("{words} -o {}", path.display())).start_with_stdin();
     let ended = |jobs: usize| {
         let count = || fs::read_to_string(&path).unwrap_or_default().lines().count();
         wait_for(HANG, || (count() >= jobs).then_some(())).unwrap_or_else(|| panic!("{jobs} jobs end"));
@@ -177,10 +170,7 @@ fn a_reply_that_is_too_long_is_refused_however_it_is_cut() {
 #[test]
 fn a_signal_from_outside_is_not_called_ours() {
     let folder = tempfile::tempdir().unwrap();
-    let mut run = chaotic("-j 1 --grace 60s");
-    run.command().stdin(Stdio::piped());
-    let mut running = run.start();
-    let mut stdin = running.child().stdin.take().unwrap();
+    let (mut running, mut stdin) = chaotic("-j 1 --grace 60s").start_with_stdin();
     let job = json!({"do": ["touch", "hang"], "touch": folder.path().join("there")});
     stdin.write_all(lines(&[job]).as_bytes()).unwrap();
     wait_until_there(&folder.path().join("there"));

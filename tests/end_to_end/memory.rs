@@ -2,11 +2,10 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
-use std::process::Stdio;
 
 use serde_json::json;
 
-use crate::support::{Run, Running, chaotic, forkpool, lines, records, wait_until_there};
+use crate::support::{Running, chaotic, forkpool, lines, records, wait_until_there};
 
 const MIB: usize = 1 << 20;
 
@@ -17,12 +16,6 @@ fn peak(running: &Running) -> usize {
     line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() * 1024
 }
 
-/// Starts a run that reads its stdin last, so that it is there until `end` closes that.
-fn start(mut run: Run) -> Running {
-    run.command().stdin(Stdio::piped());
-    run.start()
-}
-
 #[test]
 fn jobs_behind_a_reader_that_does_not_read_are_not_read_either() {
     let folder = tempfile::tempdir().unwrap();
@@ -31,7 +24,8 @@ fn jobs_behind_a_reader_that_does_not_read_are_not_read_either() {
     let jobs: String = (0..count).map(|number| format!("{number:0>200}\n")).collect();
     fs::write(folder.path().join("jobs"), jobs).unwrap();
     let words = "-q -j 2 --depth 64 --memory 4MiB --protocol lines --from lines -i jobs -i - -- cat";
-    let mut running = start(forkpool(words.split(' ')).current_dir(folder.path()));
+    // It reads its stdin last, so that it is there until that ends.
+    let (mut running, stdin) = forkpool(words.split(' ')).current_dir(folder.path()).start_with_stdin();
     running.wait_until_it_rests();
     let mut stdout = BufReader::new(running.child().stdout.take().unwrap());
     let mut read = String::new();
@@ -42,6 +36,7 @@ fn jobs_behind_a_reader_that_does_not_read_are_not_read_either() {
     }
     let peak = peak(&running);
     assert!(peak < 32 * MIB, "{} KiB", peak / 1024);
+    drop(stdin);
     running.end().check_status(0);
 }
 
@@ -53,7 +48,8 @@ fn large_results_that_wait_for_a_slow_job_wait_on_disk() {
     jobs.extend(vec![json!({"do": "huge", "n": 1}); 64]);
     jobs.push(json!({"do": ["touch", "answer"], "touch": last}));
     fs::write(folder.path().join("jobs"), lines(&jobs)).unwrap();
-    let mut running = start(chaotic("-q -j 2 --memory 4MiB -i jobs -i -").current_dir(folder.path()));
+    let run = chaotic("-q -j 2 --memory 4MiB -i jobs -i -").current_dir(folder.path());
+    let (mut running, stdin) = run.start_with_stdin();
     let mut stdout = BufReader::new(running.child().stdout.take().unwrap());
     // The last job is begun once all the others are answered, but for the slow one.
     wait_until_there(&last);
@@ -64,7 +60,7 @@ fn large_results_that_wait_for_a_slow_job_wait_on_disk() {
     }
     let peak = peak(&running);
     assert!(peak < 32 * MIB, "{} KiB", peak / 1024);
-    drop(running.child().stdin.take());
+    drop(stdin);
     stdout.read_to_end(&mut read).unwrap();
     assert_eq!(records(&read).len(), jobs.len());
     running.end().check_status(0);

@@ -4,7 +4,6 @@ use std::fs;
 use std::io::Write;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use libc::{SIGCONT, SIGHUP, SIGINT, SIGTERM, SIGTSTP};
@@ -18,10 +17,7 @@ const AGAIN: &str = "(again to kill them)";
 /// Starts a run whose first job says that it runs, then does this; other jobs follow it, without an end of
 /// the input, so that only a signal ends the run.
 fn start(words: &str, steps: Value, folder: &Path) -> (Running, std::process::ChildStdin) {
-    let mut run = chaotic(words);
-    run.command().stdin(Stdio::piped());
-    let mut running = run.start();
-    let mut stdin = running.child().stdin.take().expect("it is piped");
+    let (running, mut stdin) = chaotic(words).start_with_stdin();
     let there = folder.join("there");
     let first = json!({"do": steps, "touch": there, "wait": folder.join("go"), "pid": folder.join("pid")});
     stdin.write_all(lines(&[first, json!(2), json!(3), json!(4)]).as_bytes()).unwrap();
@@ -89,10 +85,7 @@ fn a_second_signal_kills_at_once_whatever_the_grace() {
 
 #[test]
 fn an_idle_run_ends_at_a_signal() {
-    let mut run = chaotic("-j 2");
-    run.command().stdin(Stdio::piped());
-    let mut running = run.start();
-    let mut stdin = running.child().stdin.take().unwrap();
+    let (mut running, mut stdin) = chaotic("-j 2").start_with_stdin();
     stdin.write_all(b"1\n").unwrap();
     let mut first = [0; 8];
     std::io::Read::read_exact(running.child().stdout.as_mut().unwrap(), &mut first).unwrap();

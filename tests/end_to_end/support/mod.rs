@@ -7,7 +7,7 @@ use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, ChildStdin, Command, Output, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
@@ -111,6 +111,14 @@ impl Run {
             thread::spawn(move || drop(stdin.write_all(&input)));
         }
         Running { child: Some(child), mark: self.mark, said: Vec::new() }
+    }
+
+    /// Starts the run, whose input ends when what is returned with it is dropped.
+    pub fn start_with_stdin(mut self) -> (Running, ChildStdin) {
+        self.command.stdin(Stdio::piped());
+        let mut running = self.start();
+        let stdin = running.child().stdin.take().expect("it is piped");
+        (running, stdin)
     }
 
     /// Runs forkpool to its end. Panics if it hangs, or leaves a process behind.
