@@ -77,7 +77,7 @@ pub fn check(settings: &Settings) -> Result<Exit> {
     if let Some(worker) = check.worker.take() {
         worker.process.bury();
     }
-    reporter.end(Vec::new(), None);
+    reporter.end(Vec::new(), Vec::new());
     exit
 }
 

@@ -8,7 +8,7 @@ use std::time::Instant;
 use crossbeam_channel::{Receiver, Sender};
 use rustix::event::{PollFd, PollFlags};
 
-use crate::cli::Settings;
+use crate::cli::{CommandLine, Settings};
 use crate::collect::{self, Collected, Collector, Output, Outputs, Rejects, Reorder};
 use crate::journal::{self, Journal, Recall};
 use crate::pool::dispatch::Dispatch;
@@ -16,7 +16,7 @@ use crate::pool::{self, Pool, Shared, Workers};
 use crate::preflight::{self, Ready};
 use crate::report::counters::Counters;
 use crate::report::settings::Verbosity;
-use crate::report::summary::Summary;
+use crate::report::summary::{Again, Next, Summary};
 use crate::report::{Reporter, WholeFile};
 use crate::signal;
 use crate::source::{Context, Feed, Source};
@@ -29,6 +29,7 @@ use crate::words::exit::Exit;
 use crate::words::format::Format;
 use crate::words::job::Job;
 use crate::words::message::Message;
+use crate::words::outcome::Status;
 
 /// What every stage of a run knows.
 struct Base {
@@ -217,6 +218,8 @@ impl Base {
             complete: collected.complete,
             unread: collected.unread,
             exit_status: exit.status(),
+            details: self.counters.copy_of_details(),
+            next: self.next(collected, exit),
         };
         if exit != Exit::Refused
             && let (Some(file), Some(path)) = (summary_file, &settings.summary_file)
@@ -226,9 +229,39 @@ impl Base {
             summary.exit_status = exit.status();
             errors.push(Error::io(format!("cannot write {}: {}", path.display(), reason(&error))).to_string());
         }
-        let is_told = settings.verbosity > Verbosity::Quiet && !matches!(exit, Exit::ReaderGone | Exit::Refused);
-        reporter.end(errors, is_told.then(|| format!("forkpool: {}", summary.line())));
+        // Of a run that came to nothing there is nothing to tell but why, which is the last thing on the screen then.
+        let is_told = settings.verbosity > Verbosity::Quiet
+            && !matches!(exit, Exit::ReaderGone | Exit::Refused)
+            && !collected.came_to_nothing;
+        let lines = if is_told { summary.lines() } else { Vec::new() };
+        reporter.end(errors, lines);
         exit
+    }
+
+    /// What the user can do after this run.
+    fn next(&self, collected: &Collected, exit: Exit) -> Next {
+        let settings = &self.settings;
+        let all = self.counters.snapshot().all();
+        let is_cut = !collected.complete || collected.gave_up_jobs;
+        if collected.came_to_nothing || !(is_cut || all.failed() > 0) || exit == Exit::Refused {
+            return Next::Nothing;
+        }
+        let line = CommandLine::of_process();
+        let needs_stdin = settings.input.files.iter().any(|file| file.path.is_none());
+        if settings.journal.is_some() && is_cut {
+            Next::GoOn(Again { command: line.resumed(), needs_stdin })
+        } else if settings.journal.is_some() {
+            Next::RunFailed(Again { command: line.retrying(), needs_stdin })
+        } else if is_cut {
+            Next::Hint("with --journal FILE, a run that was stopped can go on")
+        } else if let Some(rejects) = &settings.output.rejects {
+            let command = line.of_rejects(rejects, settings.output.input_format);
+            Next::RunFailed(Again { command, needs_stdin: false })
+        } else if all.get(Status::Ok) > 0 {
+            Next::Hint("with --rejects FILE or --journal FILE, what failed can be run again")
+        } else {
+            Next::Nothing
+        }
     }
 }
 

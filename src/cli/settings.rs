@@ -155,7 +155,7 @@ fn input_files(args: &InputArgs) -> Result<Vec<InputFile>> {
     Ok(files)
 }
 
-fn endings(path: &Path) -> (Compression, Option<Format>) {
+pub fn endings(path: &Path) -> (Compression, Option<Format>) {
     let ending = |path: &Path| path.extension().map(|ending| ending.to_ascii_lowercase());
     let compression = match ending(path).as_ref().and_then(|ending| ending.to_str()) {
         Some("gz") => Compression::Gzip,

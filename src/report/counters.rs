@@ -1,15 +1,28 @@
 //! What a run counts: one plain struct behind one lock. A thread that knows something adds it once a batch, and one
-//! that shows something takes a copy, in which all numbers belong to the same moment.
+//! that shows something takes a copy, in which all numbers belong to the same moment. What only the end of a run asks
+//! for stands behind a lock of its own, so that nobody who draws a bar waits for it.
 
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
+use super::errors::ErrorGroups;
+use super::times::Times;
 use crate::words::outcome::{Outcome, Status};
 
 /// Shared by all threads of a run.
 #[derive(Debug, Default)]
 pub struct Counters {
     figures: Mutex<Figures>,
+    details: Mutex<Details>,
+}
+
+/// What is known of the jobs that have ended besides their number.
+#[derive(Debug, Clone, Default)]
+pub struct Details {
+    /// Of the jobs of this run.
+    pub times: Times,
+    /// Of all jobs, those from the journal among them.
+    pub errors: ErrorGroups,
 }
 
 /// All that is counted, as of one moment.
@@ -72,9 +85,9 @@ impl ByStatus {
         self.0.iter().sum()
     }
 
-    /// How many jobs ended otherwise than ok. It is the sum of their statuses, so that the two cannot differ.
+    /// How many jobs have failed. It is the sum of their statuses, so that the two cannot differ.
     pub fn failed(&self) -> u64 {
-        Status::ALL.into_iter().filter(|&status| status != Status::Ok).map(|status| self.get(status)).sum()
+        Status::ALL.into_iter().filter(|status| status.is_failure()).map(|status| self.get(status)).sum()
     }
 
     pub fn plus(mut self, other: ByStatus) -> ByStatus {
@@ -114,12 +127,23 @@ impl Counters {
         let mut figures = self.figures();
         figures.ended = figures.ended.plus(jobs);
         figures.timing = Timing::after(figures.timing, outcomes, now);
+        drop(figures);
+        let mut details = self.details();
+        details.times.add(outcomes);
+        details.errors.add(outcomes);
     }
 
     pub fn restored(&self, outcomes: &[Outcome]) {
         let jobs = ByStatus::of(outcomes);
         let mut figures = self.figures();
         figures.restored = figures.restored.plus(jobs);
+        drop(figures);
+        self.details().errors.add(outcomes);
+    }
+
+    /// A copy of what is known besides the figures.
+    pub fn copy_of_details(&self) -> Details {
+        self.details().clone()
     }
 
     pub fn passed_on_retry(&self) {
@@ -132,6 +156,10 @@ impl Counters {
 
     pub fn recycled(&self) {
         self.figures().recycled += 1;
+    }
+
+    fn details(&self) -> MutexGuard<'_, Details> {
+        self.details.lock().expect("no thread panics while it holds this lock")
     }
 
     fn figures(&self) -> MutexGuard<'_, Figures> {

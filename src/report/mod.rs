@@ -6,6 +6,8 @@
 // What is counted and what is shown of it.
 mod bar;
 pub mod counters;
+mod times;
+mod errors;
 mod estimate;
 mod progress;
 pub mod summary;
@@ -118,10 +120,11 @@ impl Reporter {
         }
     }
 
-    /// Says what is left to say, then `errors` and the summary. Waits for stderr as long as an error is to be said;
+    /// Says what is left to say, then `errors` and the lines of the summary. Waits for stderr as long as an error is to be said;
     /// everything else is given up when nobody has read anything for a second.
-    pub fn end(self, errors: Vec<String>, summary: Option<String>) {
-        let last = errors.into_iter().map(Note::Error).chain(summary.map(Note::Notice));
+    pub fn end(self, errors: Vec<String>, summary: Vec<String>) {
+        let summary = summary.iter().map(|words| Note::Notice(line(words)));
+        let last = errors.into_iter().map(Note::Error).chain(summary);
         self.notes.end(last.collect(), PATIENCE);
     }
 }

@@ -61,6 +61,17 @@ pub fn whole_seconds(seconds: f64) -> String {
     }
 }
 
+/// A time that may be very short, in the unit that fits: `40 µs`, `1.2 ms`, `85 ms`, `2.31 s`, `3 min 5 s`.
+pub fn short_time(time: Duration) -> String {
+    let micros = time.as_micros();
+    match micros {
+        0..1000 => format!("{micros} µs"),
+        1000..9950 => format!("{:.1} ms", micros as f64 / 1e3),
+        9950..999_500 => format!("{:.0} ms", micros as f64 / 1e3),
+        _ => seconds(time.as_secs_f64()),
+    }
+}
+
 /// Jobs per second, with a digit after the point while there are few.
 pub fn rate(per_second: f64) -> String {
     if per_second < 10.0 { format!("{per_second:.1}/s") } else { format!("{}/s", count(per_second.round() as u64)) }
@@ -90,6 +101,9 @@ mod tests {
     fn numbers_are_easy_to_read() {
         assert_eq!([0, 999, 1000, 1_234_567].map(count), ["0", "999", "1,000", "1,234,567"]);
         assert_eq!([0.314, 12.4, 185.0, 7800.0].map(seconds), ["0.31 s", "12 s", "3 min 5 s", "2 h 10 min"]);
+        let times = [0, 999, 1250, 9_949, 9_950, 999_499, 999_500, 12_000_000].map(Duration::from_micros);
+        let expected = ["0 µs", "999 µs", "1.2 ms", "9.9 ms", "10 ms", "999 ms", "1.00 s", "12 s"];
+        assert_eq!(times.map(short_time), expected);
         assert_eq!([0.5, 9.99, 10.2, 12_345.6].map(rate), ["0.5/s", "10.0/s", "10/s", "12,346/s"]);
         assert_eq!((counted(1, "job"), counted(2, "job")), ("1 job".to_owned(), "2 jobs".to_owned()));
     }

@@ -36,6 +36,11 @@ impl Status {
         }
     }
 
+    /// Whether a job that ended so has failed. One that was never begun has not.
+    pub fn is_failure(self) -> bool {
+        !matches!(self, Status::Ok | Status::NotRun)
+    }
+
     pub fn from_name(name: &str) -> Option<Status> {
         Status::ALL.into_iter().find(|status| status.name() == name)
     }

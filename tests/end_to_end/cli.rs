@@ -79,10 +79,13 @@ fn a_quiet_run_still_says_why_a_line_has_no_result() {
 }
 
 #[test]
-fn the_summary_is_one_line_and_quiet_runs_have_none() {
+fn the_summary_says_what_failed_and_what_to_do_and_quiet_runs_have_none() {
     let ended = sed(&[], "1\n\"a\\nb\"\n").check_status(1);
-    let line = ended.stderr.lines().last().unwrap();
-    assert!(line.starts_with("forkpool: 2 jobs in ") && line.ends_with(": 1 ok, 1 failed (1 bad_input)"), "{line}");
+    let summary: Vec<&str> = ended.stderr.lines().rev().take(3).collect();
+    let [hint, error, line] = summary[..] else { panic!("{}", ended.stderr) };
+    assert!(line.starts_with("forkpool: 2 jobs in ") && line.contains(": 1 ok, 1 failed (1 bad_input); "), "{line}");
+    assert!(error.starts_with("forkpool:   1 × BadInput: ") && error.ends_with(" (job 2)"), "{error}");
+    assert!(hint.starts_with("forkpool: hint: with --rejects FILE"), "{hint}");
     assert_eq!(sed(&["-q"], "1\n").check_status(0).stderr, "");
 }
 

@@ -15,6 +15,47 @@ use crate::support::{
     HANG, Run, Running, chaotic, forkpool, installed, kill, lines, records, shell, wait_for, wait_until_there,
 };
 
+// ---- The summary ----
+
+/// The summary of a run of this command line in `folder`, and the command that it says comes next.
+fn summary_of(command: &str, folder: &Path, status: i32) -> (serde_json::Value, String) {
+    shell(command, folder).end().check_status(status);
+    let summary: serde_json::Value = serde_json::from_slice(&fs::read(folder.join("s")).unwrap()).unwrap();
+    let next = summary["next_command"].as_str().unwrap_or_default().to_owned();
+    (summary, next)
+}
+
+/// Until it is mended, the worker fails each third job. The commands that the summaries print are run as they stand.
+#[test]
+fn the_command_that_a_summary_prints_does_the_rest_of_the_work() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let jobs: String = (1..=12).map(|number| format!("{number}\n")).collect();
+    fs::write(folder.join("it's in.ndjson"), jobs).unwrap();
+    let worker = "import os\n\
+        def handler(n):\n    \
+            if n % 3 == 0 and not os.path.exists('mended'): raise ValueError(f'{n} bites')\n    \
+            return n\n";
+    fs::write(folder.join("h.py"), worker).unwrap();
+
+    let first = r#"forkpool -j1 -qi "it's in.ndjson" -o out.ndjson --summary=s --handler h.py"#;
+    let (summary, go_on) = summary_of(&format!("{first} --journal j --fail-fast --window 3"), folder, 5);
+    let group = json!({"status": "error", "name": "ValueError", "message": "3 bites", "jobs": 1, "first_job": 3});
+    assert_eq!((&summary["failed"], &summary["errors"], &summary["not_run"]), (&1.into(), &json!([group]), &0.into()));
+    let (_, go_on) = summary_of(&go_on.replace(" --fail-fast --window 3", ""), folder, 1);
+    fs::write(folder.join("mended"), "").unwrap();
+    let (summary, nothing) = summary_of(&go_on, folder, 0);
+    assert_eq!((&summary["ok"], &summary["resumed"], nothing.as_str()), (&12.into(), &8.into(), ""));
+
+    fs::remove_file(folder.join("mended")).unwrap();
+    let (_, again) = summary_of(&format!("{first} --rejects r"), folder, 1);
+    fs::write(folder.join("mended"), "").unwrap();
+    let (summary, _) = summary_of(&again, folder, 0);
+    assert_eq!(summary["ok"], 4);
+    let output = |name: &str| records(&fs::read(folder.join(name)).unwrap());
+    assert_eq!((output("out.ndjson").len(), output("out.again.ndjson").len()), (12, 4));
+}
+
 // ---- Errors that stand nowhere else ----
 
 /// Far more errors than a pipe and every buffer before it hold.
@@ -47,8 +88,9 @@ fn errors_and_the_summary_wait_for_a_slow_reader() {
     let mut said = String::new();
     stderr.read_to_string(&mut said).unwrap();
     running.end().check_status(1);
-    assert_eq!(count(&said, "invalid JSON"), ERRORS);
-    assert!(said.lines().last().is_some_and(|line| line.contains("20,000 jobs in ")), "{said}");
+    assert_eq!(count(&said, " bad_input: "), ERRORS);
+    let summary = said.lines().rev().nth(1).expect("the summary and one group of errors");
+    assert!(summary.contains("20,000 jobs in "), "{summary}");
 }
 
 #[test]
