@@ -1,8 +1,9 @@
-//! `--dry-run`: says what would be run, and how many jobs there are.
+//! `--dry-run`: says what would be run, and how many jobs there are; a handler is loaded for that, and no job is run.
 
 use std::io::IsTerminal;
 use std::path::Path;
 
+use crate::check;
 use crate::cli::Settings;
 use crate::journal;
 use crate::journal::settings::JournalMode;
@@ -16,9 +17,13 @@ use crate::words::error::Result;
 use crate::words::exit::Exit;
 use crate::words::worker::{Channel, HandlerChoice};
 
-/// `--dry-run`: says what would be run, and runs nothing.
+/// `--dry-run`: says what would be run, and runs no job. A handler is loaded, in a worker that is ended again, so that
+/// one that cannot be loaded, or that has no such function, is found.
 pub fn dry_run(settings: &Settings) -> Result<Exit> {
     let program = process::find_program(&settings.pool.command.program, std::env::var_os("PATH"))?;
+    if settings.handler.is_some() {
+        check::loads(settings)?;
+    }
     let jobs = count_jobs(settings)?;
     stdout::print(words(settings, &program, jobs.as_ref()).as_bytes())
 }

@@ -17,6 +17,7 @@
 
 // What can be asked for: a run, a trial of the worker, and a look at what would be run.
 mod run;
+mod afterwards;
 mod check;
 mod dry_run;
 
@@ -26,6 +27,7 @@ mod cli;
 
 // What the process does besides its work: it obeys signals, and prints what was asked for instead of a run.
 mod signal;
+mod manual;
 mod stdout;
 
 // The parts. A part knows another one only where data flows between them: the source hands jobs to the pool, the
@@ -61,7 +63,7 @@ fn main() {
     // A thread inherits the signals that are blocked, so this comes before there is a second one.
     signal::let_through();
     // At a usage error, --help and --version clap ends the process here.
-    let args = cli::Args::parse();
+    let args = cli::Args::try_parse().unwrap_or_else(|error| cli::explain(error).exit());
     let exit = start(args).unwrap_or_else(|error| {
         if error.exit != Exit::ReaderGone {
             report::say(&format!("{error}\n"));
@@ -72,6 +74,9 @@ fn main() {
 }
 
 fn start(args: cli::Args) -> Result<Exit> {
+    if let Some(page) = args.reporting.man {
+        return manual::show(page);
+    }
     if let Some(shell) = args.reporting.completions {
         return stdout::print(&cli::completions(shell));
     }

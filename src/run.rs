@@ -8,7 +8,8 @@ use std::time::Instant;
 use crossbeam_channel::{Receiver, Sender};
 use rustix::event::{PollFd, PollFlags};
 
-use crate::cli::{CommandLine, Settings};
+use crate::afterwards;
+use crate::cli::Settings;
 use crate::collect::{self, Collected, Collector, Output, Outputs, Rejects, Reorder};
 use crate::journal::{self, Journal, Recall};
 use crate::pool::dispatch::Dispatch;
@@ -16,7 +17,7 @@ use crate::pool::{self, Pool, Shared, Workers};
 use crate::preflight::{self, Ready};
 use crate::report::counters::Counters;
 use crate::report::settings::Verbosity;
-use crate::report::summary::{Again, Next, Summary};
+use crate::report::summary::Summary;
 use crate::report::{Reporter, WholeFile};
 use crate::signal;
 use crate::source::{Context, Feed, Source};
@@ -29,7 +30,6 @@ use crate::words::exit::Exit;
 use crate::words::format::Format;
 use crate::words::job::Job;
 use crate::words::message::Message;
-use crate::words::outcome::Status;
 
 /// What every stage of a run knows.
 struct Base {
@@ -211,15 +211,16 @@ impl Base {
         let failures = self.cancel.failures();
         let mut errors: Vec<String> = failures.iter().chain(&collected.input_error).map(Error::to_string).collect();
         errors.dedup();
+        let figures = self.counters.snapshot();
         let mut summary = Summary {
-            figures: self.counters.snapshot(),
+            figures,
             elapsed: self.start.elapsed(),
             stopped: stop.as_ref().filter(|reason| !matches!(reason, Reason::Failed(_))).map(Reason::to_string),
             complete: collected.complete,
             unread: collected.unread,
             exit_status: exit.status(),
             details: self.counters.copy_of_details(),
-            next: self.next(collected, exit),
+            next: afterwards::next(&self.settings, &figures, collected),
         };
         if exit != Exit::Refused
             && let (Some(file), Some(path)) = (summary_file, &settings.summary_file)
@@ -233,35 +234,13 @@ impl Base {
         let is_told = settings.verbosity > Verbosity::Quiet
             && !matches!(exit, Exit::ReaderGone | Exit::Refused)
             && !collected.came_to_nothing;
-        let lines = if is_told { summary.lines() } else { Vec::new() };
+        let lines = match (exit, figures.read) {
+            (Exit::Ok, 0) => afterwards::no_jobs(&self.settings),
+            _ if is_told => summary.lines(),
+            _ => Vec::new(),
+        };
         reporter.end(errors, lines);
         exit
-    }
-
-    /// What the user can do after this run.
-    fn next(&self, collected: &Collected, exit: Exit) -> Next {
-        let settings = &self.settings;
-        let all = self.counters.snapshot().all();
-        let is_cut = !collected.complete || collected.gave_up_jobs;
-        if collected.came_to_nothing || !(is_cut || all.failed() > 0) || exit == Exit::Refused {
-            return Next::Nothing;
-        }
-        let line = CommandLine::of_process();
-        let needs_stdin = settings.input.files.iter().any(|file| file.path.is_none());
-        if settings.journal.is_some() && is_cut {
-            Next::GoOn(Again { command: line.resumed(), needs_stdin })
-        } else if settings.journal.is_some() {
-            Next::RunFailed(Again { command: line.retrying(), needs_stdin })
-        } else if is_cut {
-            Next::Hint("with --journal FILE, a run that was stopped can go on")
-        } else if let Some(rejects) = &settings.output.rejects {
-            let command = line.of_rejects(rejects, settings.output.input_format);
-            Next::RunFailed(Again { command, needs_stdin: false })
-        } else if all.get(Status::Ok) > 0 {
-            Next::Hint("with --rejects FILE or --journal FILE, what failed can be run again")
-        } else {
-            Next::Nothing
-        }
     }
 }
 

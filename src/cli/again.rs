@@ -55,7 +55,9 @@ impl CommandLine {
     /// The command with these flags, as far as it does not have them.
     fn with(&self, flags: &[&str]) -> String {
         let options = self.options();
-        let is_there = |flag: &str| options.iter().any(|option| flag[2..].replace('-', "_") == option.id);
+        // One flag of a neighbour is both of ours.
+        let is_both = options.iter().any(|option| option.id == "resume_failed");
+        let is_there = |flag: &str| is_both || options.iter().any(|option| flag[2..].replace('-', "_") == option.id);
         let more = flags.iter().filter(|flag| !is_there(flag)).map(OsString::from);
         quoted(self.words.iter().take(1).cloned().chain(more).chain(self.words.iter().skip(1).cloned()))
     }

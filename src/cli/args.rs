@@ -10,6 +10,7 @@ use clap::{Parser, ValueEnum};
 
 use super::columns::{Names, delimiter, names, quote};
 use crate::journal::settings::SyncPolicy;
+use crate::manual::Page;
 use crate::pool::settings::Depth;
 use crate::report::settings::Progress;
 use crate::text::people::duration;
@@ -58,7 +59,7 @@ pub struct InputArgs {
     /// Read jobs from FILE instead of stdin; may be repeated, "-" is stdin
     ///
     /// Files are read in the order given. Gzip and Zstandard are decompressed, also on stdin.
-    #[arg(short, long = "input", value_name = "FILE")]
+    #[arg(short, long = "input", value_name = "FILE", alias = "arg-file", short_alias = 'a')]
     pub input: Vec<PathBuf>,
 
     /// ndjson, json, csv, tsv or lines [default: by the file's ending, else ndjson]
@@ -101,7 +102,7 @@ pub struct WorkerArgs {
     ///
     /// The default is the number of processors this process may use, by affinity and by cgroup quota.
     /// Examples: -j 8, -j 50%
-    #[arg(short = 'j', long, value_name = "N", value_parser = worker_count)]
+    #[arg(short = 'j', long, value_name = "N", value_parser = worker_count, aliases = ["jobs", "max-procs"], short_alias = 'P')]
     pub workers: Option<WorkerCount>,
 
     /// Call a function of FILE for each job; the worker is supplied
@@ -145,7 +146,7 @@ pub struct WorkerArgs {
     #[arg(long, hide_short_help = true)]
     pub check: bool,
 
-    /// Say what would be run, and how many jobs there are; run nothing
+    /// Say what would be run, and how many jobs there are; load the handler, and run no job
     #[arg(long)]
     pub dry_run: bool,
 }
@@ -252,6 +253,10 @@ pub struct OutputArgs {
     #[arg(long)]
     pub unordered: bool,
 
+    /// What is done without it, too: records are in input order
+    #[arg(short = 'k', long, hide = true, conflicts_with = "unordered")]
+    pub keep_order: bool,
+
     /// Add attempts, worker, ms and line to each record
     #[arg(long)]
     pub meta: bool,
@@ -292,6 +297,10 @@ pub struct ResumeArgs {
     #[arg(value_delimiter = ',', value_enum)]
     pub retry_failed: Option<Vec<RetryOn>>,
 
+    /// The same as --resume --retry-failed
+    #[arg(long, hide = true, requires = "journal", conflicts_with_all = ["resume", "retry_failed"])]
+    pub resume_failed: bool,
+
     /// With --resume, keep all that is done, although the worker was changed
     #[arg(long, requires = "resume", hide_short_help = true)]
     pub accept_changes: bool,
@@ -314,6 +323,10 @@ pub struct ReportArgs {
     #[arg(long, value_name = "HOW", value_parser = progress(), default_value = "auto", hide_default_value = true, hide_short_help = true)]
     pub progress: Progress,
 
+    /// The same as --progress bar
+    #[arg(long, alias = "eta", hide = true, conflicts_with = "progress")]
+    pub bar: bool,
+
     /// Write the workers' own progress messages to FILE, as {"job":7,"progress":…}
     #[arg(long, value_name = "FILE", hide_short_help = true)]
     pub progress_file: Option<PathBuf>,
@@ -329,6 +342,10 @@ pub struct ReportArgs {
     /// Say when workers start, end and are replaced
     #[arg(short, long, conflicts_with = "quiet", hide_short_help = true)]
     pub verbose: bool,
+
+    /// Show the manual page forkpool(1); --man=worker shows forkpool-worker(7)
+    #[arg(long, value_name = "PAGE", value_parser = page(), num_args = 0..=1, require_equals = true, default_missing_value = "forkpool", hide_possible_values = true, hide_short_help = true, exclusive = true)]
+    pub man: Option<Page>,
 
     /// Print completions for SHELL (bash, elvish, fish, powershell, zsh)
     #[arg(long, value_name = "SHELL", value_enum, hide_short_help = true, exclusive = true)]
@@ -349,6 +366,10 @@ pub enum RetryOn {
     Timeout,
     BadReply,
     Error,
+}
+
+impl RetryOn {
+    pub const ALL: [RetryOn; 4] = [RetryOn::Died, RetryOn::Timeout, RetryOn::BadReply, RetryOn::Error];
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -373,6 +394,10 @@ pub fn completions(shell: clap_complete::Shell) -> Vec<u8> {
 /// A parser that takes the name of one of these formats: `ndjson`, `csv` …
 fn format<const N: usize>(formats: [Format; N]) -> impl TypedValueParser<Value = Format> {
     named(formats.map(|format| (format.name(), format)))
+}
+
+fn page() -> impl TypedValueParser<Value = Page> {
+    named([("forkpool", Page::Forkpool), ("worker", Page::Worker)])
 }
 
 fn progress() -> impl TypedValueParser<Value = Progress> {

@@ -1,10 +1,14 @@
 //! The command line: what was typed, and what it means for each part. Nothing else knows clap.
 
-mod again;
 mod args;
+mod neighbours;
 mod columns;
+mod again;
+mod misplaced;
 mod settings;
 
 pub use again::CommandLine;
 pub use args::{Args, completions};
+pub use misplaced::misplaced;
+pub use neighbours::explain;
 pub use settings::Settings;

@@ -13,7 +13,7 @@ use crate::journal::settings::{JournalMode, JournalSettings, SyncPolicy, WorkerC
 use crate::pool::policies::{RecyclePolicy, RetryPolicy};
 use crate::pool::settings::{Depth, PoolSettings, ahead};
 use crate::protocol::Protocol;
-use crate::report::settings::{ReportSettings, Verbosity};
+use crate::report::settings::{Progress, ReportSettings, Verbosity};
 use crate::shims;
 use crate::source::settings::{InputFile, InputSettings};
 use crate::words::dialect::{Dialect, Quote};
@@ -93,11 +93,12 @@ fn journal(args: &ResumeArgs, worker: WorkerIdentity, input: Format) -> Option<J
         worker,
         input,
         mode: match (args.resume, &args.retry_failed) {
+            _ if args.resume_failed => JournalMode::RunAgain(statuses(&RetryOn::ALL)),
             (false, _) => JournalMode::New,
             (true, None) => JournalMode::Resume,
             (true, Some(failed)) => JournalMode::RunAgain(statuses(failed)),
         },
-        accepts_changes: args.accept_changes || args.retry_failed.is_some(),
+        accepts_changes: args.accept_changes || args.retry_failed.is_some() || args.resume_failed,
         key: args.key.clone(),
         sync: args.sync.unwrap_or(SyncPolicy::Every(Duration::from_secs(1))),
     })
@@ -106,7 +107,7 @@ fn journal(args: &ResumeArgs, worker: WorkerIdentity, input: Format) -> Option<J
 fn report(args: &Args) -> ReportSettings {
     ReportSettings {
         records_on_stdout: args.output.output.as_ref().is_none_or(|path| path.as_os_str() == "-"),
-        progress: args.reporting.progress,
+        progress: if args.reporting.bar { Progress::Bar } else { args.reporting.progress },
         progress_file: args.reporting.progress_file.clone(),
         summary_file: args.reporting.summary.clone(),
         verbosity: match (args.reporting.quiet, args.reporting.verbose) {
@@ -414,7 +415,17 @@ mod tests {
         assert_eq!((again.mode, again.accepts_changes), (JournalMode::RunAgain(failed.to_vec()), true));
         assert_eq!(journal("--resume --retry-failed=error").mode, JournalMode::RunAgain(vec![Status::Error]));
         assert!(journal("--resume --accept-changes").accepts_changes && !journal("--resume").accepts_changes);
+        assert_eq!(journal("--resume-failed").mode, JournalMode::RunAgain(failed.to_vec()));
         assert_eq!(journal("--sync never").sync, SyncPolicy::Never);
+    }
+
+    #[test]
+    fn flags_of_neighbours_mean_what_they_mean_there() {
+        for words in ["--jobs 3", "-P 3", "-P3", "--max-procs=3 -k", "-j 3 --keep-order"] {
+            assert_eq!(settings(&format!("{words} -- w")).unwrap().pool.workers, 3, "{words}");
+        }
+        assert_eq!(settings("--bar -- w").unwrap().report.progress, Progress::Bar);
+        assert_eq!(settings("-a f -- w").unwrap().input.files[0].path.as_deref(), Some(Path::new("f")));
     }
 
     #[test]

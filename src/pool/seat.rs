@@ -259,7 +259,7 @@ impl<M: WorkerControl, E: Ear> Seat<M, E> {
             if !std::mem::replace(&mut self.told_starved, true) {
                 self.ear.news(News::Starved(words.clone()));
             }
-            self.failed_start(Failure::Starved, &words, now);
+            self.failed_start(Failure::Starved, &words, Some(HIGHER_LIMIT), now);
             return;
         }
         let mut error = Error::pool(words);
@@ -272,13 +272,12 @@ impl<M: WorkerControl, E: Ear> Seat<M, E> {
         self.ear.news(News::GaveUp(error));
     }
 
-    fn failed_start(&mut self, failure: Failure, words: &str, now: Instant) {
+    fn failed_start(&mut self, failure: Failure, words: &str, hint: Option<&str>, now: Instant) {
         match self.dispatch.failed_start(failure) {
             Consequence::Pause(pause) => self.session.pause(now + pause),
             Consequence::GiveUp(failures) => {
                 let message = format!("workers keep failing to start ({failures} in a row): {words}");
-                let error = Error::pool(message);
-                let error = if failure == Failure::Starved { error.hint(HIGHER_LIMIT) } else { error };
+                let error = Error { hint: hint.map(str::to_owned), ..Error::pool(message) };
                 self.session.pause(now + UNTIL_STOPPED);
                 self.ear.news(News::GaveUp(error));
             }
@@ -352,9 +351,9 @@ impl<M: WorkerControl, E: Ear> Seat<M, E> {
 
     fn report(&mut self, report: Report, now: Instant) {
         let news = match report {
-            Report::FailedStart(failure, words) => {
+            Report::FailedStart(failure, words, hint) => {
                 self.ear.news(News::StartFailed(words.clone()));
-                return self.failed_start(failure, &words, now);
+                return self.failed_start(failure, &words, hint, now);
             }
             Report::Proven => return self.dispatch.proven(),
             Report::NotSerial if self.dispatch.not_serial() => News::NotSerial,

@@ -20,6 +20,8 @@ pub struct ErrorGroup {
     pub jobs: u64,
     /// The number of the first of these jobs in the input.
     pub first_job: u64,
+    /// What the error of the first job that came gives as its `hint`.
+    pub hint: Option<String>,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -41,6 +43,7 @@ struct Group {
     varies: bool,
     jobs: u64,
     first_job: u64,
+    hint: Option<String>,
 }
 
 /// So many groups are kept: far more than anybody looks at, and a few hundred KiB at most.
@@ -72,7 +75,8 @@ impl ErrorGroups {
             self.make_room();
         }
         let (status, first_job) = (outcome.status, outcome.job.number);
-        let group = Group { status, name, message, varies: false, jobs: 1, first_job };
+        let hint = Some(text(outcome, "hint")).filter(|hint| !hint.is_empty());
+        let group = Group { status, name, message, varies: false, jobs: 1, first_job, hint };
         self.groups.insert(self.key.clone(), group);
     }
 
@@ -106,8 +110,8 @@ impl Group {
         } else {
             message.clone_from(&self.message);
         }
-        let (status, name) = (self.status, self.name.clone());
-        ErrorGroup { status, name, message, jobs: self.jobs, first_job: self.first_job }
+        let (name, hint) = (self.name.clone(), self.hint.clone());
+        ErrorGroup { status: self.status, name, message, jobs: self.jobs, first_job: self.first_job, hint }
     }
 }
 

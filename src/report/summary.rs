@@ -62,7 +62,10 @@ impl Summary {
         let mut lines = vec![self.line()];
         let (errors, other) = self.details.errors.commonest(TOLD);
         let widest = errors.first().map_or(0, |group| count(group.jobs).len());
-        lines.extend(errors.iter().map(|group| error_line(group, widest)));
+        for group in &errors {
+            lines.push(error_line(group, widest));
+            lines.extend(group.hint.as_ref().map(|hint| format!("  {:>widest$}   hint: {hint}", "")));
+        }
         if other > 0 {
             lines.push(format!("  {:>widest$} with other errors", count(other)));
         }
@@ -234,12 +237,15 @@ struct GroupJson<'a> {
     message: &'a str,
     jobs: u64,
     first_job: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hint: Option<&'a str>,
 }
 
 impl GroupJson<'_> {
     fn of(group: &ErrorGroup) -> GroupJson<'_> {
-        let ErrorGroup { status, name, message, jobs, first_job } = group;
-        GroupJson { status: status.name(), name, message, jobs: *jobs, first_job: *first_job }
+        let ErrorGroup { status, name, message, jobs, first_job, hint } = group;
+        let (status, hint) = (status.name(), hint.as_deref());
+        GroupJson { status, name, message, jobs: *jobs, first_job: *first_job, hint }
     }
 }
 

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::by_line::bad;
-use super::frame::Frame;
+use super::frame::{Frame, NOT_UTF8};
 use super::pieces::Pieces;
 use super::rows::{Cell, Fault, Row, RowQueue};
 use crate::words::dialect::{Dialect, Quote};
@@ -68,7 +68,7 @@ impl Columns {
         let Ok(text) = std::str::from_utf8(row.bytes) else {
             let is_bad = |cell: &Cell| std::str::from_utf8(&row.bytes[cell.start..cell.end]).is_err();
             let index = row.cells.iter().position(is_bad).unwrap_or_default();
-            return Err(format!("column {:?} is not UTF-8", self.names[index]));
+            return Err(format!("column {:?} is {NOT_UTF8}", self.names[index]));
         };
         let mut data = Vec::with_capacity(text.len() + self.overhead);
         for (index, (key, &cell)) in self.keys.iter().zip(row.cells).enumerate() {

@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use super::by_line::too_long;
 use super::columns::{self, Columns};
-use super::frame::{Frame, Frames, More};
+use super::frame::{CONVERT, Frame, Frames, More};
 use super::input::{Got, Input};
 use super::pieces::{Pieces, read_on};
 use super::rows::RowQueue;
@@ -156,7 +156,8 @@ impl CsvFrames {
         let (names, line, bytes) = (columns::names(&row, dialect.quote), row.line, row.bytes.to_vec());
         let Some(names) = names else {
             let name = self.input.name();
-            return Err(Error::refused(format!("{name}: line {line}: the header cannot be read as CSV in UTF-8")));
+            let error = Error::refused(format!("{name}: line {line}: the header cannot be read as CSV in UTF-8"));
+            return Err(if str::from_utf8(&bytes).is_err() { error.hint(CONVERT) } else { error });
         };
         let line_end = self.rows.line_end().unwrap_or(LineEnd::Lf).bytes();
         if line > 1 + u64::from(has_separator) {

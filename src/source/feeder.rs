@@ -7,7 +7,7 @@ use bytes::Bytes;
 use crossbeam_channel::Sender;
 use rustix::event::{PollFd, PollFlags};
 
-use super::frame::{Frame, More};
+use super::frame::{CONVERT, Frame, More, NOT_UTF8};
 use super::reader::Reader;
 use super::unread;
 use crate::journal::{Recall, Recalled};
@@ -254,7 +254,10 @@ fn job(frame: Frame, number: u64, timeout_field: Option<&str>, place: &str) -> R
             }
         },
     };
-    let error = JobError::bad_input(format!("{place}line {line}: {reason}")).with("line", line);
+    let mut error = JobError::bad_input(format!("{place}line {line}: {reason}")).with("line", line);
+    if reason.contains(NOT_UTF8) {
+        error = error.with("hint", CONVERT);
+    }
     Err(Outcome::unrun(Job { number, line, data, extra }, Status::BadInput, &error))
 }
 

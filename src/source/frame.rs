@@ -5,6 +5,12 @@ use bytes::Bytes;
 use crate::words::error::Result;
 use crate::words::job::{Extent, Extra};
 
+/// Said of text in another encoding, in every format.
+pub const NOT_UTF8: &str = "not UTF-8";
+
+/// What to do about it.
+pub const CONVERT: &str = "iconv -f latin1 -t utf-8 FILE; or -f windows-1252, or whatever it was written in";
+
 /// One piece of input: a job, or what stands in a job's place and is none.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Frame {

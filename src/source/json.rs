@@ -10,7 +10,7 @@ use bytes::Bytes;
 use serde_json::value::RawValue;
 
 use super::by_line::{bad, too_long};
-use super::frame::{Frame, Frames, More};
+use super::frame::{Frame, Frames, More, NOT_UTF8};
 use super::input::Input;
 use super::pieces::{Pieces, read_on};
 use super::values::{Fault, Piece, Shape, ValueQueue, is_blank};
@@ -101,7 +101,7 @@ pub fn one_line(text: &[u8]) -> Vec<u8> {
 /// What is wrong with `text`, which begins on this line of its file.
 pub fn words(error: &serde_json::Error, text: &[u8], line: u64) -> String {
     if let Err(error) = std::str::from_utf8(text) {
-        return format!("not UTF-8 at byte {}", error.valid_up_to() + 1);
+        return format!("{NOT_UTF8} at byte {}", error.valid_up_to() + 1);
     }
     let place = format!(" at line {} column", error.line());
     let absolute = match error.line() {

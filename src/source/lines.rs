@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::by_line::{Form, bad};
-use super::frame::Frame;
+use super::frame::{Frame, NOT_UTF8};
 use crate::words::job::Extent;
 
 pub const FORM: Form = Form { frame, hint: |_, _| None };
@@ -17,7 +17,7 @@ fn frame(line: Bytes, number: u64, keep_raw: bool) -> Option<Frame> {
             if keep_raw { frame.with_raw(line.slice_ref(text.as_bytes()), Extent::Whole) } else { frame }
         }
         Err(error) => {
-            bad(text, number, format!("not UTF-8 at byte {}", error.valid_up_to() + 1), Extent::Whole, keep_raw)
+            bad(text, number, format!("{NOT_UTF8} at byte {}", error.valid_up_to() + 1), Extent::Whole, keep_raw)
         }
     })
 }

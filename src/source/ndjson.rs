@@ -35,7 +35,8 @@ fn frame(line: Bytes, number: u64, keep_raw: bool) -> Option<Frame> {
 fn hint(line: &[u8], is_only: bool) -> Option<&'static str> {
     let text = trim(line);
     if !text.starts_with(b"[") && !text.starts_with(b"{") {
-        return None;
+        let is_json = serde_json::from_slice::<&RawValue>(text).is_ok();
+        return if is_json || str::from_utf8(text).is_err() { None } else { Some(hint_at_format(text)) };
     }
     match serde_json::from_slice::<&RawValue>(text) {
         Ok(_) if is_only && text.starts_with(b"[") && trim(&text[1..]).starts_with(b"{") => {
@@ -48,6 +49,20 @@ fn hint(line: &[u8], is_only: bool) -> Option<&'static str> {
             Some("the input looks like JSON values without line breaks between them; hint: --from json")
         }
         _ => None,
+    }
+}
+
+/// What to say of an input whose first line is no JSON at all.
+fn hint_at_format(line: &[u8]) -> &'static str {
+    let has = |byte| memchr::memchr(byte, line).is_some();
+    if has(b'\t') {
+        "the first line is no JSON; hint: --from tsv for a table with tabs"
+    } else if has(b';') && !has(b',') {
+        "the first line is no JSON; hint: --from csv --delimiter ';' for a table with semicolons, --from lines for text"
+    } else if has(b',') {
+        "the first line is no JSON; hint: --from csv for a table, --from lines for text"
+    } else {
+        "the first line is no JSON; hint: --from lines if each line is a job, --from csv if it is a table"
     }
 }
 

@@ -8,6 +8,7 @@ mod support;
 mod check;
 mod cli;
 mod compressed;
+mod first_mistakes;
 mod formats;
 mod handlers;
 mod json_files;

@@ -75,7 +75,7 @@ impl Session {
         let evidence = Evidence {
             consumed: death.consumed,
             at_once: live.hands.run_at_once(),
-            head_known: matches!(why, Some(Why::Timeout(_) | Why::BadReply(_))),
+            head_known: matches!(why, Some(Why::Timeout(_) | Why::BadReply(..))),
         };
         let failure = kind_of_failure(&live, death.consumed);
         let shared = live.hands.len() > 1;
@@ -127,9 +127,9 @@ impl Session {
                 if failure != Failure::AtStart {
                     self.pause_after_death(now);
                 }
-                Report::FailedStart(failure, death.full_words())
+                Report::FailedStart(failure, death.full_words(), death.hint)
             }
-            Some(Why::BadReply(_)) => Report::Lost(death.words.clone()),
+            Some(Why::BadReply(..)) => Report::Lost(death.words.clone()),
             _ => {
                 self.pause_after_death(now);
                 Report::Lost(death.words.clone())

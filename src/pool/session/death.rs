@@ -1,5 +1,8 @@
 //! Words for a worker's end: exit code or signal, who sent it, what the worker said last.
 
+use std::ffi::OsStr;
+use std::path::Path;
+
 use super::ending::Why;
 use super::explain::shown;
 use super::hands::Open;
@@ -20,7 +23,8 @@ pub struct Death {
     sent_by: Option<&'static str>,
     stderr: String,
     partial: String,
-    hint: Option<&'static str>,
+    /// What is probably wrong with the program.
+    pub hint: Option<&'static str>,
 }
 
 impl Death {
@@ -33,7 +37,14 @@ impl Death {
         let out_of_memory = exited.is_some_and(|exited| exited.out_of_memory);
         let sent_by = how.and_then(|how| sent_by(how, live, out_of_memory));
         let unread = exited.and_then(|exited| exited.unread).unwrap_or(0);
-        let is_unasked_exit = how == Some(How::Code(0)) && live.ending.is_none();
+        let hint = match live.ending.as_ref().map(|ending| &ending.why) {
+            Some(Why::BadReply(_, hint)) => *hint,
+            // A worker that ends may be seen to close its pipes before it is seen to be gone.
+            None | Some(Why::ClosedInput | Why::ClosedOutput) if how == Some(How::Code(0)) => {
+                Some(exit_zero_hint(settings))
+            }
+            _ => None,
+        };
         Death {
             words: format!("worker w{slot} {}", end(live, how, sent_by, settings, stop_reason)),
             consumed: live.input.accepted().saturating_sub(unread),
@@ -41,7 +52,7 @@ impl Death {
             sent_by,
             stderr: if live.tail.is_empty() { String::new() } else { live.tail.text() },
             partial: shown(live.output.partial_bytes()),
-            hint: is_unasked_exit.then(|| exit_zero_hint(settings)),
+            hint,
         }
     }
 
@@ -118,13 +129,19 @@ fn end(
             let limit = humantime::format_duration(settings.start_timeout);
             format!("was ended: it was not ready within --start-timeout ({limit})")
         }
-        (Some(Why::BadReply(words) | Why::Timeout(words) | Why::Suspended(words)), _) => words.clone(),
+        (Some(Why::BadReply(words, _) | Why::Timeout(words) | Why::Suspended(words)), _) => words.clone(),
         (Some(Why::ClosedOutput), _) => "closed its output without an answer".to_owned(),
         _ if sent_by == Some(KERNEL) => "was killed by SIGKILL: the kernel ran out of memory".to_owned(),
         (_, Some(How::Code(0))) => "exited with status 0 without an answer".to_owned(),
         (_, Some(how)) => how.to_string(),
         (_, None) => "could not be killed and was given up".to_owned(),
     }
+}
+
+/// Whether the program is one that runs JavaScript.
+fn is_javascript(program: &OsStr) -> bool {
+    let name = Path::new(program).file_name().and_then(OsStr::to_str);
+    matches!(name, Some("node" | "nodejs" | "bun" | "deno" | "npx" | "tsx" | "ts-node"))
 }
 
 fn exit_zero_hint(settings: &PoolSettings) -> &'static str {
@@ -134,6 +151,10 @@ fn exit_zero_hint(settings: &PoolSettings) -> &'static str {
         }
         (Protocol::Lines, _) => "a worker must go on until the end of its input, answering every line",
         (_, Channel::Private) => "the handler ended the process instead of returning or throwing",
+        _ if is_javascript(&settings.command.program) => {
+            "a worker for child_process.fork needs --protocol node-ipc, a plain function --handler FILE; \
+             any other must go on until the end of its input, answering every job"
+        }
         _ => "a worker must go on until the end of its input, answering every job",
     }
 }

@@ -46,7 +46,7 @@ pub enum Why {
     /// A job took longer than its time limit; in words.
     Timeout(String),
     /// The worker wrote what is no reply; in words.
-    BadReply(String),
+    BadReply(String, Option<&'static str>),
     /// The system has stopped the worker for using the terminal; in words.
     Suspended(String),
 }
@@ -187,7 +187,7 @@ mod tests {
             Why::ClosedOutput,
             Why::StartTimeout,
             Why::Timeout(words()),
-            Why::BadReply(words()),
+            Why::BadReply(words(), None),
             Why::Suspended(words()),
         ] {
             assert!(!takes(why.clone()), "{why:?}");
@@ -201,7 +201,7 @@ mod tests {
         assert!(!ending.was_signalled());
         ending.signal(libc::SIGTERM, Step::Terminated, now + SECOND);
         assert_eq!((ending.step, ending.deadline()), (Step::Terminated, now + SECOND), "nobody is told any more");
-        let ending = ending.because(Why::BadReply("broke the protocol".to_owned()));
+        let ending = ending.because(Why::BadReply("broke the protocol".to_owned(), None));
         assert!(ending.was_signalled() && ending.has_sent(libc::SIGTERM) && !ending.has_sent(libc::SIGKILL));
     }
 

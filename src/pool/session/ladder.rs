@@ -150,14 +150,15 @@ impl Session {
 
     /// What the worker wrote is no reply: the head is charged, with what was written.
     pub(super) fn broken_protocol(&mut self, reason: &str, line: &[u8], now: Instant) {
-        let error = explain::bad_reply(&self.name(), reason, line);
+        let hint = explain::bad_reply_hint(self.settings.protocol, line);
+        let error = explain::bad_reply(&self.name(), reason, line, hint);
         let Some(live) = self.live_mut() else { return };
         if let Some(head) = live.hands.head_mut() {
             head.fate = Some(Fate { status: Status::BadReply, error, elapsed: head.elapsed(now) });
         }
         live.output.discard();
         self.tell_fate(now);
-        self.terminate(Why::BadReply(explain::broken(reason, line)), now);
+        self.terminate(Why::BadReply(explain::broken(reason, line), hint), now);
     }
 
     /// A reply of which these bytes have come is longer than it may be.

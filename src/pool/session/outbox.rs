@@ -34,8 +34,8 @@ pub enum Action {
 /// What the pool, the bar or the log should know.
 #[derive(Debug)]
 pub enum Report {
-    /// A worker ended, or was ended, before it showed that it works.
-    FailedStart(Failure, String),
+    /// A worker ended, or was ended, before it showed that it works; in words, and what is probably wrong with it.
+    FailedStart(Failure, String, Option<&'static str>),
     /// A worker has said `ready` or answered.
     Proven,
     /// A worker answered out of order without being asked to run jobs at once.

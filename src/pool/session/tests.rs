@@ -67,7 +67,7 @@ impl Scene {
 
     /// The failed starts that have been reported.
     fn failed_starts(&mut self) -> Vec<Failure> {
-        let failure = |report| if let Report::FailedStart(failure, _) = report { Some(failure) } else { None };
+        let failure = |report| if let Report::FailedStart(failure, ..) = report { Some(failure) } else { None };
         std::mem::take(&mut self.session.out.reports).into_iter().filter_map(failure).collect()
     }
 }

@@ -3,18 +3,17 @@
 //! The pool is not involved: one thread, one worker, one trial after the other. A worker that fails a trial is
 //! replaced before the next, so that one fault does not look like two.
 
-use std::collections::VecDeque;
-use std::os::fd::AsFd;
+mod worker;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use rustix::event::{PollFd, PollFlags, Timespec};
 
 use crate::cli::Settings;
 use crate::pool::exited::How;
 use crate::pool::fatal_error;
-use crate::pool::process::{self, Process};
+use crate::pool::process;
 use crate::protocol::{Body, Protocol};
 use crate::report::Reporter;
 use crate::report::settings::{Progress, ReportSettings};
@@ -22,12 +21,13 @@ use crate::source;
 use crate::stdout;
 use crate::sys;
 use crate::sys::clock::Clock;
-use crate::text::framing::LineQueue;
 use crate::text::people::escape;
 use crate::words::error::{Error, Result, reason};
 use crate::words::exit::Exit;
 use crate::words::job::Job;
 use crate::words::outcome::error_words;
+
+use worker::{Heard, Worker};
 
 /// A worker is given this long to answer, since somebody is watching. After that its input is closed, to see whether it
 /// answers then. One that takes longer to load should say when it is ready.
@@ -37,9 +37,6 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const SURPLUS: Duration = Duration::from_millis(100);
 /// The bytes of a large job. They fit neither into a pipe nor into a line buffer of fixed size, where a worker has one.
 const LARGE: usize = 1 << 20;
-/// Reads in a row before the process and its other pipes are looked at again, so that a worker that floods its output
-/// does not keep us from them. Any small number will do.
-const READS: usize = 8;
 /// The usual job, when no input is given.
 const USUAL: &str = r#"{"name":"Tom"}"#;
 /// A job with all that parsers stumble over: quotes, a backslash, a line break, letters outside of ASCII and of the
@@ -59,6 +56,18 @@ pub fn check(settings: &Settings) -> Result<Exit> {
         None if settings.pool.protocol == Protocol::Lines => Bytes::from_static(b"\"Tom\""),
         None => Bytes::from_static(USUAL.as_bytes()),
     };
+    with_worker(settings, |check| check.run(&usual))
+}
+
+/// Starts a worker, sees that it has loaded its handler, and ends it. A worker of the user's own need not say when it
+/// has loaded, so nothing is found out about that.
+pub fn loads(settings: &Settings) -> Result<()> {
+    let _watcher = sys::watcher::start();
+    with_worker(settings, |check| check.start())
+}
+
+/// Runs a trial of a worker, and buries the worker.
+fn with_worker<T>(settings: &Settings, run: impl FnOnce(&mut Check<'_>) -> Result<T>) -> Result<T> {
     let quiet = ReportSettings { progress: Progress::Off, progress_file: None, ..settings.report.clone() };
     let no_thread = |error| Error::pool(format!("cannot start a thread: {}", reason(&error)));
     let clock = Clock::start().map_err(no_thread)?;
@@ -73,12 +82,12 @@ pub fn check(settings: &Settings) -> Result<Exit> {
         begun: Instant::now(),
         took: Duration::ZERO,
     };
-    let exit = check.run(&usual);
+    let result = run(&mut check);
     if let Some(worker) = check.worker.take() {
         worker.process.bury();
     }
     reporter.end(Vec::new(), Vec::new());
-    exit
+    result
 }
 
 /// Why a trial may expect a worker.
@@ -96,28 +105,6 @@ struct Check<'a> {
     begun: Instant,
     /// How long its answers took.
     took: Duration,
-}
-
-/// A running worker and what it has said.
-struct Worker {
-    process: Process,
-    input: Vec<u8>,
-    output: LineQueue,
-    lines: VecDeque<Bytes>,
-    /// A line of more bytes than this is no reply (`--max-reply-bytes`).
-    max_line: usize,
-    output_ended: bool,
-    exited: Option<How>,
-}
-
-/// What came first.
-enum Heard {
-    Line(Bytes),
-    /// A line that is longer than any reply may be, or its beginning.
-    TooLong(Bytes),
-    /// The worker has ended, or closed its output.
-    End,
-    Nothing,
 }
 
 /// How a trial ended: what is worth saying, or what the worker does wrong.
@@ -183,20 +170,7 @@ impl Check<'_> {
             return Ok(());
         }
         let pool = &self.settings.pool;
-        let process = Process::spawn(&pool.command, 0, 1).map_err(|error| {
-            let program = pool.command.program.to_string_lossy();
-            Error::pool(format!("cannot start a worker: {program}: {}", reason(&error)))
-        })?;
-        let worker = Worker {
-            process,
-            input: Vec::new(),
-            output: LineQueue::default(),
-            lines: VecDeque::new(),
-            max_line: pool.max_reply_bytes,
-            output_ended: false,
-            exited: None,
-        };
-        self.worker = Some(worker);
+        self.worker = Some(Worker::start(pool)?);
         if !pool.supplied {
             return Ok(());
         }
@@ -302,7 +276,7 @@ impl Check<'_> {
         let grace = self.settings.pool.grace;
         let end = Instant::now() + grace;
         while self.worker.as_ref().is_some_and(|worker| worker.exited.is_none()) {
-            match self.hear_or_exit(end) {
+            match self.worker.as_mut().expect(HAS_WORKER).hear_or_exit(end, &self.reporter) {
                 Heard::Line(line) => return Err(format!("it writes a line that nobody asked for: {}", shown(&line))),
                 Heard::TooLong(line) => return Err(self.too_long(&line)),
                 Heard::Nothing if Instant::now() >= end => {
@@ -332,106 +306,7 @@ impl Check<'_> {
     }
 
     fn hear(&mut self, until: Instant) -> Heard {
-        loop {
-            match self.hear_or_exit(until) {
-                // The worker has ended, but what it wrote before that is still in the pipe.
-                Heard::End if self.worker.as_ref().is_some_and(|worker| !worker.output_ended) => {}
-                heard => return heard,
-            }
-        }
-    }
-
-    /// Moves bytes both ways until there is a line, the worker has ended, or it is `until`.
-    fn hear_or_exit(&mut self, until: Instant) -> Heard {
-        let worker = self.worker.as_mut().expect(HAS_WORKER);
-        loop {
-            if let Some(line) = worker.lines.pop_front() {
-                return if line.len() > worker.max_line { Heard::TooLong(line) } else { Heard::Line(line) };
-            }
-            if worker.output.partial() > worker.max_line {
-                /// More than is shown of the line.
-                const BEGINNING: usize = 1024;
-                let line = worker.output.partial_bytes();
-                return Heard::TooLong(Bytes::copy_from_slice(&line[..line.len().min(BEGINNING)]));
-            }
-            if worker.output_ended && worker.exited.is_some() {
-                return Heard::End;
-            }
-            let now = Instant::now();
-            if now >= until {
-                // Of the two signs of an end one may have come: the worker has closed its output and lives, or it has
-                // exited while something holds its output open.
-                return if worker.output_ended || worker.exited.is_some() { Heard::End } else { Heard::Nothing };
-            }
-            worker.exchange(until - now, &self.reporter);
-        }
-    }
-}
-
-impl Worker {
-    /// One round of poll: writes, reads, and looks whether the process has ended.
-    fn exchange(&mut self, most: Duration, reporter: &Reporter) {
-        /// The process is asked this often whether it has ended, because no descriptor that is waited for tells of
-        /// that.
-        const ROUND: Duration = Duration::from_millis(20);
-        let round = most.min(ROUND);
-        let timeout = Timespec { tv_sec: 0, tv_nsec: i64::from(round.subsec_nanos()) };
-        let mut fds = Vec::with_capacity(3);
-        let input = self.process.input.as_ref().filter(|_| !self.input.is_empty());
-        fds.extend(input.map(|fd| PollFd::from_borrowed_fd(fd.as_fd(), PollFlags::OUT)));
-        for fd in [&self.process.output, &self.process.stderr].into_iter().flatten() {
-            fds.push(PollFd::from_borrowed_fd(fd.as_fd(), PollFlags::IN));
-        }
-        // An interrupted poll only means another round.
-        let _ = rustix::event::poll(&mut fds, Some(&timeout));
-        drop(fds);
-        self.write();
-        self.read_stderr(reporter);
-        // The exit is looked at before the output is read, so that everything the worker wrote before its exit is in
-        // the pipe by then.
-        if self.exited.is_none() {
-            self.exited = self.process.poll_exit();
-        }
-        self.read_output();
-    }
-
-    fn write(&mut self) {
-        if let Some(input) = &self.process.input
-            && let Ok(bytes) = rustix::io::write(input, &self.input)
-        {
-            self.input.drain(..bytes);
-        }
-    }
-
-    fn read_stderr(&mut self, reporter: &Reporter) {
-        let mut scratch = [0; 16 * 1024];
-        if let Some(stderr) = &self.process.stderr {
-            match rustix::io::read(stderr, &mut scratch[..]) {
-                Ok(0) => self.process.stderr = None,
-                Ok(bytes) => reporter.log(0, Bytes::copy_from_slice(&scratch[..bytes])),
-                Err(_) => {}
-            }
-        }
-    }
-
-    fn read_output(&mut self) {
-        for _ in 0..READS {
-            let Some(output) = &self.process.output else { break };
-            match rustix::io::read(output, rustix::buffer::spare_capacity(self.output.buffer())) {
-                Ok(0) => {
-                    self.process.output = None;
-                    self.output_ended = true;
-                }
-                Ok(_) => {}
-                Err(_) => break,
-            }
-        }
-        let lines = self.output.take_lines();
-        let mut start = 0;
-        for end in memchr::memchr_iter(b'\n', &lines) {
-            self.lines.push_back(lines.slice(start..end));
-            start = end + 1;
-        }
+        self.worker.as_mut().expect(HAS_WORKER).hear(until, &self.reporter)
     }
 }
 

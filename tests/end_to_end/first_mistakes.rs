@@ -1,0 +1,61 @@
+//! What people type wrong the first time is told them in words that say what to type instead.
+
+use std::fs;
+
+use crate::support::{forkpool, shell, side_by_side};
+
+/// A shell line, its exit status, and what it says on stderr.
+const MISTAKES: &[(&str, i32, &str)] = &[
+    ("echo 1 | forkpool -j1 -- cat", 1, "hint: a line filter, such as cat, sed or jq, needs --protocol lines"),
+    ("echo 1 | forkpool -j1 -- sed -u s/data/x/", 1, "has no status"),
+    (
+        "printf 'name,age\\nTom,3\\n' | forkpool -- cat",
+        1,
+        "stdin: the first line is no JSON; hint: --from csv for a table",
+    ),
+    ("printf 'name;age\\nTom;3\\n' | forkpool -- cat", 1, "hint: --from csv --delimiter ';'"),
+    ("printf 'name\\tage\\nTom\\t3\\n' | forkpool -- cat", 1, "hint: --from tsv"),
+    ("printf 'Tom\\n' | forkpool -- cat", 1, "hint: --from lines"),
+    ("printf '\"M\\374ller\"\\n' | forkpool -- cat", 1, "hint: iconv -f latin1"),
+    ("printf 'M\\374ller\\n' | forkpool --from lines -- cat", 1, "hint: iconv -f latin1"),
+    ("printf 'n\\nM\\374ller\\n' | forkpool --from csv -- cat", 1, "hint: iconv -f latin1"),
+    ("printf 'n\\374\\n1\\n' | forkpool --from csv -- cat", 2, "hint: iconv -f latin1"),
+    ("printf '[\"M\\374ller\"]' | forkpool --from json -- cat", 1, "hint: iconv -f latin1"),
+    ("forkpool -q -- cat -i in.ndjson -o out </dev/null", 0, "hint: -i in.ndjson -o out stand behind the program"),
+    ("forkpool -- cat </dev/null", 0, "0 jobs: stdin was empty"),
+    ("forkpool -i empty -i /dev/null -- cat", 0, "0 jobs: all 2 inputs were empty"),
+    ("forkpool -i empty --dry-run --handler h.py:nope", 3, "has no function nope; there are: "),
+    ("forkpool --joblog log -- cat", 2, "tip: here: --journal FILE keeps what is done"),
+];
+
+#[test]
+fn each_is_told_what_to_type_instead() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("empty"), "").unwrap();
+    fs::write(folder.path().join("h.py"), "def handler(job): return job\n").unwrap();
+    side_by_side(MISTAKES, |(line, status, expected)| {
+        let ended = shell(line, folder.path()).end();
+        assert!(ended.stderr.contains(expected), "{line}: {}", ended.stderr);
+        ended.check_status(*status);
+    });
+}
+
+/// What is no mistake is told nothing.
+#[test]
+fn an_empty_input_is_no_reason_to_say_anything_in_a_quiet_run() {
+    let folder = tempfile::tempdir().unwrap();
+    for line in ["forkpool -q -- sed -u -e s/-i/-o/ </dev/null", "echo 1 | forkpool -q --protocol lines -- cat -- -i"] {
+        assert_eq!(shell(line, folder.path()).end().stderr.lines().filter(|line| line.contains("hint")).count(), 0);
+    }
+}
+
+/// Without a program that sets it, the source of the manual is shown.
+#[test]
+fn the_manual_comes_with_the_program() {
+    for (flag, expected) in [("--man", "forkpool"), ("--man=worker", "protocol")] {
+        let run = || forkpool([flag]);
+        for ended in [run().end(), run().env("PATH", "/nonexistent").end()] {
+            assert!(ended.check_status(0).text().contains(expected), "{flag}");
+        }
+    }
+}
