@@ -73,8 +73,11 @@ pub fn run(settings: Settings) -> Result<Exit> {
         let why = reason(error);
         opened.reporter.verbose(format!("no process ends the workers if this one is killed: {why}"));
     }
-    let workers = base.start_workers(&opened)?;
+    let mut workers = base.start_workers(&opened)?;
     let collector = base.start_source(opened, source, context, outputs)?;
+    if let Err(error) = workers.start_others() {
+        base.cancel.raise(Level::Abort, Reason::Failed(error));
+    }
     let (dispatch, reporter) = (Arc::clone(&collector.dispatch), collector.reporter.clone());
 
     let collected = collector.run();

@@ -34,6 +34,7 @@ mod simulation;
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender};
 
@@ -41,7 +42,7 @@ use crate::report::Reporter;
 use crate::report::counters::Counters;
 use crate::sys::bell::Bell;
 use crate::sys::clock::Clock;
-use crate::words::cancel::{Cancel, Level};
+use crate::words::cancel::{Cancel, Level, Reason};
 use crate::words::error::{Error, HIGHER_LIMIT, Result, reason};
 use crate::words::job::Job;
 use crate::words::message::Message;
@@ -73,11 +74,6 @@ pub struct Shared {
     pub outcomes: Sender<Message>,
     pub reporter: Reporter,
     pub counters: Arc<Counters>,
-}
-
-/// The slots of a pool at work.
-pub struct Workers {
-    threads: Vec<JoinHandle<()>>,
 }
 
 impl Pool {
@@ -126,38 +122,103 @@ impl Pool {
         });
     }
 
-    /// Starts the threads of all slots, which start their workers at the same time.
+    /// Starts the first slot. The others follow with [`Workers::start_others`], once the source is at work.
     pub fn start(&self, shared: &Shared) -> Result<Workers> {
-        let mut threads = Vec::with_capacity(self.settings.workers);
-        for (number, bell) in (0_u32..).zip(self.bells.iter()) {
-            let listener = Listener {
-                slot: number,
-                outcomes: shared.outcomes.clone(),
-                cancel: Arc::clone(&shared.cancel),
-                reporter: shared.reporter.clone(),
-                counters: Arc::clone(&shared.counters),
-            };
-            let machine = Machine::new(number, Arc::clone(&self.settings));
-            let seed = u64::from(number) ^ (u64::from(std::process::id()) << 32);
-            let now = shared.clock.now();
-            let (settings, dispatch) = (Arc::clone(&self.settings), Arc::clone(&self.dispatch));
-            let seat = Seat::new(number, settings, dispatch, machine, listener, seed, now);
-            let slot = Slot::new(seat, bell.clone(), shared.clock.clone(), shared.reporter.clone());
-            let thread = guarded(format!("w{number}"), shared.outcomes.clone(), move || slot.run());
-            threads.push(thread.map_err(|error| {
-                let words = format!("cannot start {} workers: {}", self.settings.workers, reason(&error));
-                Error::pool(words).hint(HIGHER_LIMIT)
-            })?);
+        let starter = Starter {
+            dispatch: Arc::clone(&self.dispatch),
+            settings: Arc::clone(&self.settings),
+            bells: Arc::clone(&self.bells),
+            shared: shared.clone(),
+        };
+        let first = starter.start(0)?;
+        Ok(Workers { starter, threads: vec![first], others: None })
+    }
+}
+
+/// Starts the threads of slots.
+#[derive(Clone)]
+struct Starter {
+    dispatch: Arc<Dispatch>,
+    settings: Arc<PoolSettings>,
+    bells: Arc<Vec<Bell>>,
+    shared: Shared,
+}
+
+/// The slots of a pool at work.
+pub struct Workers {
+    starter: Starter,
+    threads: Vec<JoinHandle<()>>,
+    /// Starts all slots but the first, and returns their threads.
+    others: Option<JoinHandle<Vec<JoinHandle<()>>>>,
+}
+
+/// How long slots are held back to see whether there are jobs for all of them. A file of a few jobs is read to its end
+/// within a millisecond; whoever types his jobs, or sends them as they come, finds all workers warm soon after.
+const MOMENT: Duration = Duration::from_millis(50);
+
+impl Starter {
+    /// Starts the thread of a slot, which starts its worker.
+    fn start(&self, number: u32) -> Result<JoinHandle<()>> {
+        let shared = &self.shared;
+        let listener = Listener {
+            slot: number,
+            outcomes: shared.outcomes.clone(),
+            cancel: Arc::clone(&shared.cancel),
+            reporter: shared.reporter.clone(),
+            counters: Arc::clone(&shared.counters),
+        };
+        let machine = Machine::new(number, Arc::clone(&self.settings));
+        let seed = u64::from(number) ^ (u64::from(std::process::id()) << 32);
+        let now = shared.clock.now();
+        let (settings, dispatch) = (Arc::clone(&self.settings), Arc::clone(&self.dispatch));
+        let seat = Seat::new(number, settings, dispatch, machine, listener, seed, now);
+        let bell = self.bells[number as usize].clone();
+        let slot = Slot::new(seat, bell, shared.clock.clone(), shared.reporter.clone());
+        guarded(format!("w{number}"), shared.outcomes.clone(), move || slot.run()).map_err(|error| {
+            let words = format!("cannot start {} workers: {}", self.settings.workers, reason(&error));
+            Error::pool(words).hint(HIGHER_LIMIT)
+        })
+    }
+
+    /// Starts all slots but the first, as long as there may be jobs for them.
+    fn start_others(&self) -> Vec<JoinHandle<()>> {
+        let mut threads = Vec::new();
+        let until = Instant::now() + MOMENT;
+        for number in 1..self.bells.len() as u32 {
+            if !self.dispatch.has_work_for(u64::from(number) + 1, until) {
+                break;
+            }
+            match self.start(number) {
+                Ok(thread) => threads.push(thread),
+                Err(error) => {
+                    self.shared.cancel.raise(Level::Abort, Reason::Failed(error));
+                    break;
+                }
+            }
         }
-        Ok(Workers { threads })
+        threads
     }
 }
 
 impl Workers {
+    /// Starts the other slots, no more than there are jobs if that is soon known: by a thread, since the source is
+    /// waited for.
+    pub fn start_others(&mut self) -> Result<()> {
+        if self.starter.bells.len() > 1 {
+            let starter = self.starter.clone();
+            let thread = std::thread::Builder::new().name("starter".to_owned());
+            let started = thread.stack_size(STACK).spawn(move || starter.start_others());
+            let no_thread = |error| Error::pool(format!("cannot start a thread: {}", reason(&error)));
+            self.others = Some(started.map_err(no_thread)?);
+        }
+        Ok(())
+    }
+
     /// Waits until every worker is gone. `Dispatch::finish` must have been called.
     pub fn join(self) {
-        for thread in self.threads {
-            // A thread that has panicked has been reported by its guard, and leaves nothing to wait for.
+        // A thread that has panicked has been reported by its guard, and leaves nothing to wait for.
+        let others = self.others.map_or_else(Vec::new, |thread| thread.join().unwrap_or_default());
+        for thread in self.threads.into_iter().chain(others) {
             let _ = thread.join();
         }
     }

@@ -164,3 +164,16 @@ fn results_that_cannot_be_kept_on_disk_end_the_run_with_4() {
     assert!(records.iter().filter(|record| record["status"] == "ok").count() > 0, "what was there is written");
     assert!(ended.stderr.contains(&format!("{} jobs in", records.len())), "one record a job: {}", ended.stderr);
 }
+
+/// A worker says on its stderr that it was started.
+#[test]
+fn no_more_workers_are_started_than_there_are_jobs() {
+    let started = |input: &str| {
+        let script = format!("{input} | forkpool -j 40 --protocol lines -- sh -c 'echo started >&2; exec cat'");
+        let ended = shell(&script, Path::new("/")).end().check_status(0);
+        ended.stderr.lines().filter(|line| line.ends_with(": started")).count()
+    };
+    assert_eq!(started("seq 3"), 3);
+    assert_eq!(started("seq 1000"), 40);
+    assert_eq!(started("sleep 0.5"), 40, "jobs may still come, and find their workers warm");
+}

@@ -88,6 +88,8 @@ pub struct Dispatcher {
     /// How often the orders have changed, so that a slot sees at a glance whether it knows them.
     edition: u32,
     source: SourceState,
+    /// How many fresh jobs the source has offered.
+    offered: u64,
     /// The slot that is replacing its worker in turn.
     recycling: Option<u32>,
     /// The sleeper that wakes by itself when the next delayed job is due, and when that is.
@@ -133,6 +135,7 @@ impl Dispatcher {
             orders,
             edition: 0,
             source: SourceState::Reading,
+            offered: 0,
             recycling: None,
             keeper: None,
             starts: Starts { has_worked, ..Starts::default() },
@@ -180,9 +183,19 @@ impl Dispatcher {
         if self.orders.level >= Level::Drain {
             return jobs.into_iter().map(Delivery::new).collect();
         }
+        self.offered += jobs.len() as u64;
         self.waiting.push_fresh(jobs);
         self.call(now);
         Vec::new()
+    }
+
+    /// Whether there have been jobs for so many slots; `None` as long as more may come.
+    pub fn has_work_for(&self, slots: u64) -> Option<bool> {
+        if self.orders.finished || self.orders.level >= Level::Drain {
+            return Some(false);
+        }
+        let enough = self.offered >= slots;
+        if enough || self.source == SourceState::Ended { Some(enough) } else { None }
     }
 
     pub fn source_ended(&mut self) {

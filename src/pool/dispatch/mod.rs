@@ -12,7 +12,7 @@ mod standing;
 mod waiting;
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::Instant;
 
 use crossbeam_channel::Receiver;
@@ -28,6 +28,8 @@ use dispatcher::Dispatcher;
 
 pub struct Dispatch {
     state: Mutex<Dispatcher>,
+    /// Told when the source has brought jobs or has ended, and when the run is being stopped.
+    news: Condvar,
     /// Fresh jobs, in pieces. The source announces each piece by `offered`, which takes it out, so that no more than
     /// one is in the channel.
     fresh: Receiver<Vec<Job>>,
@@ -47,7 +49,14 @@ impl Dispatch {
         ring: impl Fn(&Wakes) + Send + Sync + 'static,
     ) -> Dispatch {
         let state = Mutex::new(Dispatcher::new(limits, has_worked));
-        Dispatch { state, fresh, edition: AtomicU32::new(0), has_doubts: AtomicBool::new(true), ring: Box::new(ring) }
+        Dispatch {
+            state,
+            news: Condvar::new(),
+            fresh,
+            edition: AtomicU32::new(0),
+            has_doubts: AtomicBool::new(true),
+            ring: Box::new(ring),
+        }
     }
 
     /// Runs `call` under the lock. Whom it wants woken is woken after that.
@@ -81,6 +90,7 @@ impl Dispatch {
     pub fn offered(&self, now: Instant) -> Vec<Delivery> {
         self.with(|state| {
             let jobs: Vec<Job> = self.fresh.try_iter().flatten().collect();
+            self.news.notify_all();
             state.offer(jobs, now)
         })
     }
@@ -88,6 +98,7 @@ impl Dispatch {
     /// No more jobs will be offered.
     pub fn source_ended(&self) {
         self.with(Dispatcher::source_ended);
+        self.news.notify_all();
     }
 
     // ---- For the slots ----
@@ -178,12 +189,31 @@ impl Dispatch {
 
     /// The run is being stopped. Returns the jobs that wait, to be ended.
     pub fn stop(&self, level: Level, why: &str) -> Vec<Delivery> {
-        self.with(|state| state.stop(level, why))
+        let waiting = self.with(|state| state.stop(level, why));
+        self.news.notify_all();
+        waiting
+    }
+
+    /// Whether there is work for so many slots, or may still be. Waits until it is known, or `until`.
+    pub fn has_work_for(&self, slots: u64, until: Instant) -> bool {
+        let mut state = self.lock();
+        loop {
+            let now = Instant::now();
+            match state.has_work_for(slots) {
+                Some(known) => return known,
+                None if now >= until => return true,
+                None => {
+                    let waited = self.news.wait_timeout(state, until - now);
+                    state = waited.expect("no thread panics while it holds this lock").0;
+                }
+            }
+        }
     }
 
     /// No job is left anywhere: the slots end.
     pub fn finish(&self) {
         self.with(Dispatcher::finish);
+        self.news.notify_all();
     }
 
     /// The run stands still from now on.

@@ -321,3 +321,15 @@ fn who_is_waited_for_and_hints_are_told_once() {
     assert_eq!((dispatcher.take_hint(), dispatcher.take_hint()), (true, false));
     assert_eq!((dispatcher.not_serial(), dispatcher.not_serial()), (true, false));
 }
+
+#[test]
+fn there_is_work_for_as_many_slots_as_there_have_been_jobs() {
+    let mut scene = Scene::asleep(&[]);
+    assert_eq!(scene.dispatcher.has_work_for(1), None, "the source has not said anything yet");
+    scene.dispatcher.offer(vec![job(1, "{}"), job(2, "{}")], scene.now);
+    assert_eq!([1, 2, 3].map(|slots| scene.dispatcher.has_work_for(slots)), [Some(true), Some(true), None]);
+    scene.dispatcher.source_ended();
+    assert_eq!([2, 3].map(|slots| scene.dispatcher.has_work_for(slots)), [Some(true), Some(false)]);
+    scene.dispatcher.stop(Level::Drain, "enough");
+    assert_eq!(scene.dispatcher.has_work_for(1), Some(false));
+}
