@@ -13,6 +13,7 @@ use crate::protocol::Protocol;
 use crate::source::{self, Context, Count, Source};
 use crate::stdout;
 use crate::text::people::{count, counted};
+use crate::text::shell::join;
 use crate::words::error::Result;
 use crate::words::exit::Exit;
 use crate::words::worker::{Channel, HandlerChoice};
@@ -20,7 +21,7 @@ use crate::words::worker::{Channel, HandlerChoice};
 /// `--dry-run`: says what would be run, and runs no job. A handler is loaded, in a worker that is ended again, so that
 /// one that cannot be loaded, or that has no such function, is found.
 pub fn dry_run(settings: &Settings) -> Result<Exit> {
-    let program = process::find_program(&settings.pool.command.program, std::env::var_os("PATH"))?;
+    let program = process::find(&settings.pool.command)?;
     if settings.handler.is_some() {
         check::loads(settings)?;
     }
@@ -67,7 +68,9 @@ fn count_jobs(settings: &Settings) -> Result<Option<Count>> {
 
 /// The program of the workers with its arguments, or the handler that it is supplied for.
 fn worker(settings: &Settings, program: &Path) -> String {
-    let program = program.display().to_string();
+    let wrap = &settings.pool.command.wrap;
+    let wrap = if wrap.is_empty() { String::new() } else { join(wrap) + " " };
+    let program = format!("{wrap}{}", program.display());
     match &settings.handler {
         // The command line of a supplied worker holds forkpool's own code, which says nothing to a user.
         Some(HandlerChoice { file, function: None, .. }) => format!("{program}, around {}", file.display()),
@@ -146,6 +149,7 @@ journal   j (7 jobs done already)
     #[test]
     fn a_handler_is_named_and_not_what_runs_it() {
         let workers = |words: &str| said(words, Some(Count::default()))[0].clone();
+        assert_eq!(workers("-j 1 --wrap=nice --handler samples/pet.py"), "1 × nice /bin/w, around samples/pet.py");
         assert_eq!(workers("-j 1 --handler samples/pet.py"), "1 × /bin/w, around samples/pet.py");
         assert_eq!(workers("-j 1 --handler samples/pet.py:feed"), "1 × /bin/w, around feed of samples/pet.py");
     }

@@ -46,7 +46,7 @@ pub fn pool_settings(script: &str) -> PoolSettings {
     let args = vec!["-c".into(), script.into()];
     PoolSettings {
         workers: 1,
-        command: WorkerCommand { program: "/bin/sh".into(), args, channel: Channel::Stdio },
+        command: WorkerCommand { wrap: Vec::new(), program: "/bin/sh".into(), args, channel: Channel::Stdio },
         protocol: Protocol::Lines,
         supplied: false,
         depth: Depth::Fixed(1),

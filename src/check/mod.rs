@@ -50,7 +50,7 @@ pub fn check(settings: &Settings) -> Result<Exit> {
     // Where no watcher can be had, only the worker itself ends when this process is killed, not what the worker has
     // started.
     let _watcher = sys::watcher::start();
-    process::find_program(&settings.pool.command.program, std::env::var_os("PATH"))?;
+    process::find(&settings.pool.command)?;
     let usual = match source::first_job(&settings.input)? {
         Some(data) => data,
         None if settings.pool.protocol == Protocol::Lines => Bytes::from_static(b"\"Tom\""),

@@ -10,6 +10,7 @@ use clap::{Arg, Command, CommandFactory};
 
 use super::Args;
 use super::settings::endings;
+use crate::text::shell::join;
 use crate::words::format::Format;
 
 /// The words of a command line, the program's own name first.
@@ -59,7 +60,7 @@ impl CommandLine {
         let is_both = options.iter().any(|option| option.id == "resume_failed");
         let is_there = |flag: &str| is_both || options.iter().any(|option| flag[2..].replace('-', "_") == option.id);
         let more = flags.iter().filter(|flag| !is_there(flag)).map(OsString::from);
-        quoted(self.words.iter().take(1).cloned().chain(more).chain(self.words.iter().skip(1).cloned()))
+        join(self.words.iter().take(1).cloned().chain(more).chain(self.words.iter().skip(1).cloned()))
     }
 
     /// The command that runs the jobs in `rejects`, which is in this format. Its output and its own rejects have other
@@ -84,7 +85,7 @@ impl CommandLine {
             }
         }
         words.extend_from_slice(&self.words[next..]);
-        quoted(words)
+        join(words)
     }
 
     /// The options, up to the worker's own command.
@@ -166,17 +167,6 @@ fn another_name(path: &OsStr) -> PathBuf {
     let end = name.iter().skip(1).position(|&byte| byte == b'.').map_or(name.len(), |at| at + 1);
     let another = [&name[..end], b".again", &name[end..]].concat();
     path.with_file_name(OsString::from_vec(another))
-}
-
-/// The words as a shell reads them.
-fn quoted(words: impl IntoIterator<Item = OsString>) -> String {
-    let quoted = words.into_iter().map(|word| {
-        // A word with a NUL cannot have been typed, and is not quoted.
-        let quoted =
-            shlex::bytes::try_quote(word.as_bytes()).map_or_else(|_| word.as_bytes().to_vec(), |word| word.to_vec());
-        String::from_utf8_lossy(&quoted).into_owned()
-    });
-    quoted.collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]

@@ -142,6 +142,12 @@ pub struct WorkerArgs {
     #[arg(long, value_name = "K", value_parser = clap::value_parser!(u32).range(1..=65_536), hide_short_help = true)]
     pub concurrency: Option<u32>,
 
+    /// Put a command before each worker's, such as "taskset -c {slot}"
+    ///
+    /// {slot} is the number of the worker's slot, from 0. Examples: --wrap 'nice -n 5', --wrap 'prlimit --as=4G'
+    #[arg(long, value_name = "COMMAND", hide_short_help = true)]
+    pub wrap: Option<String>,
+
     /// Start one worker, try it with odd jobs, and say in plain words what it does wrong
     #[arg(long, hide_short_help = true)]
     pub check: bool,
@@ -264,6 +270,10 @@ pub struct OutputArgs {
     /// Add the job to its record, as "input"
     #[arg(long)]
     pub echo: bool,
+
+    /// Add the job's field FIELD to its record, as "id"
+    #[arg(long, value_name = "FIELD", hide_short_help = true)]
+    pub id: Option<String>,
 
     /// Write the jobs that did not end ok to FILE, in the input's own format
     #[arg(long, value_name = "FILE")]

@@ -16,6 +16,7 @@ use crate::protocol::Protocol;
 use crate::report::settings::{Progress, ReportSettings, Verbosity};
 use crate::shims;
 use crate::source::settings::{InputFile, InputSettings};
+use crate::text::shell;
 use crate::words::dialect::{Dialect, Quote};
 use crate::words::error::{Error, Result};
 use crate::words::format::{Compression, Format};
@@ -207,8 +208,8 @@ fn output(args: &Args, inputs: &[InputFile], protocol: Protocol) -> Result<Outpu
     if args.output.csv_safe && !format.is_table() {
         return Err(Error::refused("--csv-safe is for CSV and TSV output").hint("add --to csv"));
     }
-    if (args.output.meta || args.output.echo) && format == Format::Lines {
-        return Err(Error::refused("--meta and --echo have no place in lines output").hint("add --to ndjson"));
+    if (args.output.meta || args.output.echo || args.output.id.is_some()) && format == Format::Lines {
+        return Err(Error::refused("--meta, --echo and --id have no place in lines output").hint("add --to ndjson"));
     }
     Ok(OutputSettings {
         path,
@@ -216,7 +217,7 @@ fn output(args: &Args, inputs: &[InputFile], protocol: Protocol) -> Result<Outpu
         compression,
         columns: args.output.columns.clone().map(|names| names.0),
         order: if args.output.unordered { Order::Completion } else { Order::Input },
-        style: RecordStyle { meta: args.output.meta, echo: args.output.echo },
+        style: RecordStyle { meta: args.output.meta, echo: args.output.echo, id: args.output.id.clone() },
         rejects_compression: args.output.rejects.as_deref().map_or(Compression::None, |path| endings(path).0),
         rejects: args.output.rejects.clone(),
         csv_safe: args.output.csv_safe,
@@ -281,7 +282,10 @@ fn pool(args: &Args, protocol: Protocol, output: &OutputSettings) -> Result<Pool
         max_reply_bytes: limits.max_reply_bytes,
         window: limits.window.map_or(least, |window| window as usize),
         memory: limits.memory,
-        keep_jobs: args.output.echo || args.output.rejects.is_some() || output.format.is_table(),
+        keep_jobs: args.output.echo
+            || args.output.id.is_some()
+            || args.output.rejects.is_some()
+            || output.format.is_table(),
         redact: args.output.redact.clone(),
     })
 }
@@ -319,16 +323,25 @@ fn statuses(failed: &[RetryOn]) -> Vec<Status> {
 }
 
 fn worker_command(args: &Args, protocol: Protocol, concurrency: usize) -> Result<(WorkerCommand, bool)> {
+    let wrap = match &args.workers.wrap {
+        Some(command) => {
+            let split = shell::split(command).map_err(|why| Error::refused(format!("--wrap: {why}")));
+            let (program, args) = split?;
+            std::iter::once(program.into()).chain(args).collect()
+        }
+        None => Vec::new(),
+    };
     if let Some(handler) = &args.workers.handler {
         let runtime = args.workers.runtime.as_deref();
         let route = args.workers.route.as_deref();
-        return Ok((shims::command(handler, runtime, route, concurrency)?, true));
+        let command = shims::command(handler, runtime, route, concurrency)?;
+        return Ok((WorkerCommand { wrap, ..command }, true));
     }
     let Some((program, rest)) = args.command.split_first() else {
         return Err(Error::refused("no worker given").hint("forkpool -- PROGRAM [ARGS]…, or forkpool --handler FILE"));
     };
     let channel = if protocol == Protocol::NodeIpc { Channel::NodeIpc } else { Channel::Stdio };
-    Ok((WorkerCommand { program: program.clone(), args: rest.to_vec(), channel }, false))
+    Ok((WorkerCommand { wrap, program: program.clone(), args: rest.to_vec(), channel }, false))
 }
 
 /// How many processors this process may use, by affinity and by cgroup quota; one where the system does not tell.
@@ -381,6 +394,8 @@ mod tests {
         refused("--protocol node-ipc --concurrency 2 -- w", "node-ipc has no job ids");
         refused("--protocol lines --concurrency 2 -- w", "answers by position");
         refused("--depth 2 --concurrency 2 -- w", "exclude each other");
+        refused("--wrap ' -- w", "--wrap: a quote is not closed");
+        refused("--to lines --id name -- w", "have no place in lines output");
     }
 
     #[test]

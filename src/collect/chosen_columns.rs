@@ -22,6 +22,8 @@ use crate::words::outcome::{Outcome, Status};
 pub struct ChosenColumns {
     table: Table,
     columns: Vec<Column>,
+    /// The record in which paths are looked up: one with everything that it may have.
+    style: RecordStyle,
     headed: bool,
     rows: u64,
     /// Rows that have a result.
@@ -76,13 +78,16 @@ pub fn check_paths(settings: &OutputSettings, columns: Option<&[String]>) -> Res
 
 impl ChosenColumns {
     pub fn new(output: Output, settings: &OutputSettings, paths: &[String]) -> ChosenColumns {
+        let has_id = settings.style.id.is_some();
         let column = |path: &String| Column {
             path: path.clone(),
-            is_of_record: is_of_record(path),
+            // Only where a record has an `id` does the name not mean a field of the job.
+            is_of_record: is_of_record(path) || (has_id && path.split('.').next() == Some("id")),
             is_found: PLAIN.contains(&path.as_str()) || NESTED.contains(&path.as_str()),
         };
         let columns = paths.iter().map(column).collect();
-        ChosenColumns { table: Table::new(output, settings), columns, headed: false, rows: 0, results: 0 }
+        let style = RecordStyle { meta: true, echo: true, ..settings.style.clone() };
+        ChosenColumns { table: Table::new(output, settings), columns, style, headed: false, rows: 0, results: 0 }
     }
 
     fn head(&mut self) -> io::Result<()> {
@@ -99,7 +104,7 @@ impl Sink for ChosenColumns {
         self.rows += 1;
         self.results += u64::from(outcome.status == Status::Ok);
         let mut record = Vec::new();
-        write_record(outcome, RecordStyle { meta: true, echo: true }, &mut record);
+        write_record(outcome, &self.style, &mut record);
         let cell = |column: &mut Column| {
             let found = column.value(&record, outcome);
             column.is_found |= found.is_some();

@@ -39,7 +39,7 @@ pub use reorder::Reorder;
 pub fn sink(settings: &OutputSettings, output: Output, layout: Arc<Layout>) -> Box<dyn Sink> {
     match settings.format {
         // JSON is a format of inputs.
-        Format::Ndjson | Format::Json => Box::new(ndjson::NdjsonSink::new(output, settings.style)),
+        Format::Ndjson | Format::Json => Box::new(ndjson::NdjsonSink::new(output, settings.style.clone())),
         Format::Lines => Box::new(lines::LinesSink::new(output)),
         Format::Csv | Format::Tsv => match &settings.columns {
             Some(columns) => Box::new(ChosenColumns::new(output, settings, columns)),

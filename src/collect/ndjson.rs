@@ -21,7 +21,7 @@ impl NdjsonSink {
 
 impl Sink for NdjsonSink {
     fn write(&mut self, outcome: &Outcome) -> Result<(), SinkError> {
-        write_record(outcome, self.style, self.output.bytes());
+        write_record(outcome, &self.style, self.output.bytes());
         Ok(self.output.wrote()?)
     }
 

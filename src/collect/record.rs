@@ -6,14 +6,19 @@ use serde_json::value::RawValue;
 
 use super::settings::RecordStyle;
 use crate::text::gather::Put;
+use crate::text::json::field;
 use crate::words::outcome::{Outcome, Status};
 
 /// Appends the record of an outcome as one line of JSON, line end included:
 /// `{"job":1,"status":"ok","data":…}`.
-pub fn write_record(outcome: &Outcome, style: RecordStyle, out: &mut impl Put) {
+pub fn write_record(outcome: &Outcome, style: &RecordStyle, out: &mut impl Put) {
     let text = out.text();
     text.extend_from_slice(b"{\"job\":");
     text.extend_from_slice(itoa::Buffer::new().format(outcome.job.number).as_bytes());
+    if let Some(id) = style.id.as_ref().and_then(|name| field(&outcome.job.data, name)) {
+        text.extend_from_slice(b",\"id\":");
+        text.extend_from_slice(id.get().as_bytes());
+    }
     text.extend_from_slice(b",\"status\":\"");
     text.extend_from_slice(outcome.status.name().as_bytes());
     text.extend_from_slice(if outcome.status == Status::Ok { b"\",\"data\":" } else { b"\",\"error\":" });
@@ -66,7 +71,7 @@ mod tests {
 
     fn record(outcome: &Outcome, style: RecordStyle) -> String {
         let mut out = Vec::new();
-        write_record(outcome, style, &mut out);
+        write_record(outcome, &style, &mut out);
         String::from_utf8(out).unwrap()
     }
 
@@ -80,14 +85,26 @@ mod tests {
     fn meta_and_echo_follow_the_error() {
         let error = JobError::bad_input("line 9: no").with("line", 9).to_json();
         let mut outcome = outcome(Status::BadInput, std::str::from_utf8(&error).unwrap());
-        let text = record(&outcome, RecordStyle { meta: true, echo: true });
+        let text = record(&outcome, RecordStyle { meta: true, echo: true, id: None });
         assert_eq!(
             text,
             "{\"job\":7,\"status\":\"bad_input\",\"error\":{\"name\":\"BadInput\",\"message\":\"line 9: no\",\"line\":9},\
              \"attempts\":1,\"worker\":3,\"ms\":1.500,\"line\":9,\"input\":{\"b\":1e400,\"a\":2}}\n"
         );
         outcome.job.data = Bytes::from_static(b"{not json");
-        let text = record(&outcome, RecordStyle { meta: false, echo: true });
+        let text = record(&outcome, RecordStyle { echo: true, ..RecordStyle::default() });
         assert!(text.ends_with(",\"input\":\"{not json\"}\n"), "{text}");
+    }
+
+    #[test]
+    fn a_job_may_bring_its_own_name() {
+        let named = |name: &str| RecordStyle { id: Some(name.to_owned()), ..RecordStyle::default() };
+        let mut outcome = outcome(Status::Ok, "1");
+        let with_id = "{\"job\":7,\"id\":1e400,\"status\":\"ok\",\"data\":1}\n";
+        assert_eq!(record(&outcome, named("b")), with_id, "the field is passed through as it is written");
+        let without = "{\"job\":7,\"status\":\"ok\",\"data\":1}\n";
+        assert_eq!(record(&outcome, named("c")), without);
+        outcome.job.data = Bytes::from_static(b"{not json");
+        assert_eq!(record(&outcome, named("not")), without);
     }
 }

@@ -50,10 +50,12 @@ pub enum Order {
 }
 
 /// Which optional parts a record has.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct RecordStyle {
     /// `attempts`, `worker`, `ms` and `line`.
     pub meta: bool,
     /// The job itself, as `input`.
     pub echo: bool,
+    /// The job's field with this name, as `id`, where the job has one.
+    pub id: Option<String>,
 }

@@ -13,7 +13,7 @@ use super::group_memory;
 use crate::sys;
 use crate::words::worker::{Channel, WorkerCommand};
 
-pub use super::program::find_program;
+pub use super::program::find;
 
 /// A running worker: its process and our ends of its pipes, all non-blocking.
 pub struct Process {
@@ -252,12 +252,13 @@ fn exit_descriptor(_: Pid) -> Option<OwnedFd> {
 
 /// What is executed for a slot, with its environment and its pipes.
 fn builder(command: &WorkerCommand, slot: u32, workers: usize) -> Command {
+    let (program, args) = command.words(slot);
     let mut builder = match command.channel {
-        Channel::Stdio => Command::new(&command.program),
-        Channel::Private => through_shell("3<&0 4>&1 0</dev/null 1>&2", &command.program),
-        Channel::NodeIpc => through_shell("3<&0 0</dev/null 1>&2", &command.program),
+        Channel::Stdio => Command::new(&program),
+        Channel::Private => through_shell("3<&0 4>&1 0</dev/null 1>&2", &program),
+        Channel::NodeIpc => through_shell("3<&0 0</dev/null 1>&2", &program),
     };
-    builder.args(&command.args);
+    builder.args(&args);
     builder.env("FORKPOOL_SLOT", slot.to_string()).env("FORKPOOL_WORKERS", workers.to_string());
     // The channel of a Node that has started forkpool is not the worker's, which has its own things there.
     for name in ["NODE_CHANNEL_FD", "NODE_CHANNEL_SERIALIZATION_MODE", "NODE_UNIQUE_ID"] {
@@ -292,7 +293,7 @@ mod tests {
     /// A worker that is a shell: it runs `script` and then reads its input.
     fn shell(script: &str) -> Process {
         let args = ["-c".into(), format!("{script}; cat").into()].to_vec();
-        let command = WorkerCommand { program: "/bin/sh".into(), args, channel: Channel::Stdio };
+        let command = WorkerCommand { wrap: Vec::new(), program: "/bin/sh".into(), args, channel: Channel::Stdio };
         Process::spawn(&command, 0, 1).unwrap()
     }
 

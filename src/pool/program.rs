@@ -6,9 +6,20 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use crate::words::error::{Error, Result, reason};
+use crate::words::worker::WorkerCommand;
 
 /// Finds the program as `execvp` would. `search` is the PATH.
-pub fn find_program(program: &OsStr, search: Option<OsString>) -> Result<PathBuf> {
+/// The worker's program, as a path. The wrapper is looked for as well (`--wrap`).
+pub fn find(command: &WorkerCommand) -> Result<PathBuf> {
+    let search = std::env::var_os("PATH");
+    if let Some(wrapper) = command.wrap.first() {
+        find_program(wrapper, search.clone())
+            .map_err(|error| Error { message: format!("--wrap: {}", error.message), ..error })?;
+    }
+    find_program(&command.program, search)
+}
+
+fn find_program(program: &OsStr, search: Option<OsString>) -> Result<PathBuf> {
     if program.is_empty() {
         return Err(Error::pool("cannot start a worker: the program's name is empty"));
     }

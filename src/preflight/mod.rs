@@ -57,7 +57,7 @@ struct Written {
 /// Looks at everything. The error says why the run is refused; all files are as they were then.
 pub fn look(settings: &Settings, context: &Context) -> Result<Ready> {
     room::provide_descriptors(settings)?;
-    let program = process::find_program(&settings.pool.command.program, std::env::var_os("PATH"))?;
+    let program = process::find(&settings.pool.command)?;
     let inputs = source::open_files(&settings.input)?;
     let mut made = Made::default();
     let written = Written::open(settings, &mut made)?;

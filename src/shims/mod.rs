@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::path::Path;
 
+use crate::text::shell;
 use crate::words::error::{Error, Result, reason};
 use crate::words::worker::{Channel, WorkerCommand};
 
@@ -58,20 +59,12 @@ pub fn command(handler: &str, runtime: Option<&str>, route: Option<&str>, concur
         "route": route,
         "concurrency": concurrency,
     });
-    let (program, mut args) = words(runtime.unwrap_or(shim.runtime))?;
+    // The runtime and the user's own words for it: `"my python" -X dev`.
+    let words = shell::split(runtime.unwrap_or(shim.runtime));
+    let (program, mut args) = words.map_err(|why| Error::refused(format!("--runtime: {why}")))?;
     shim.add_code(&program, &mut args);
     args.push(spec.to_string().into());
-    Ok(WorkerCommand { program: program.into(), args, channel: Channel::Private })
-}
-
-/// The runtime and the user's own words for it: `"my python" -X dev`.
-fn words(runtime: &str) -> Result<(String, Vec<OsString>)> {
-    let words = shlex::split(runtime).ok_or_else(|| {
-        Error::refused(format!("--runtime: a quote is not closed, or a backslash ends it: {runtime}"))
-    })?;
-    let mut words = words.into_iter();
-    let program = words.next().ok_or_else(|| Error::refused("--runtime is empty"))?;
-    Ok((program, words.map(OsString::from).collect()))
+    Ok(WorkerCommand { wrap: Vec::new(), program: program.into(), args, channel: Channel::Private })
 }
 
 impl Shim {
@@ -145,21 +138,6 @@ mod tests {
         // Some runtimes read a program in the locale's encoding, and under cron there is no locale.
         for shim in &SHIMS {
             assert!(shim.code.is_ascii(), "worker.{}", shim.endings[0]);
-        }
-    }
-
-    #[test]
-    fn the_runtime_is_read_as_a_shell_would_read_it() {
-        let check = |runtime: &str, expected: &[&str]| {
-            let (program, args) = super::words(runtime).unwrap();
-            let args = args.into_iter().map(|arg| arg.into_string().unwrap());
-            assert_eq!([program].into_iter().chain(args).collect::<Vec<String>>(), expected, "{runtime}");
-        };
-        check("venv/bin/python -X dev", &["venv/bin/python", "-X", "dev"]);
-        check(r#"'/opt/my tools/node'  --title="a b""#, &["/opt/my tools/node", "--title=a b"]);
-        check(r"my\ python", &["my python"]);
-        for refused in ["", "  ", "'node", r#"node "-a"#, r"node \"] {
-            assert_eq!(super::words(refused).unwrap_err().exit, crate::words::exit::Exit::Refused, "{refused}");
         }
     }
 

@@ -7,3 +7,4 @@ pub mod json;
 pub mod magic;
 pub mod people;
 pub mod redact;
+pub mod shell;

@@ -116,6 +116,8 @@ fn the_documents_speak_of_no_flag_that_is_not_there() {
         "--silent",
         "--path",
         "--locked",
+        "--as",
+        "--scope",
     ];
     // Flags of neighbours, which the help does not show.
     let taken = ["--jobs", "--max-procs", "--arg-file", "--keep-order", "--bar", "--eta", "--resume-failed"];

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::path::Path;
 
 use crate::support::console::{self, Block};
-use crate::support::project;
+use crate::support::{project, shell};
 
 const DOCUMENT: &str = "samples/README.md";
 
@@ -22,12 +23,13 @@ fn check(section: &str) {
 
 // One test for each section, so that they run side by side.
 
-const SECTIONS: [&str; 5] = [
+const SECTIONS: [&str; 6] = [
     "Pipes and files",
     "A worker written for `child_process.fork()`",
     "Handlers: a plain function, no worker to write",
     "Workers without a handler, in any language",
     "Cron and CI",
+    "Slots and names",
 ];
 
 #[test]
@@ -53,6 +55,16 @@ fn workers_show_what_the_document_says() {
 #[test]
 fn cron_and_ci_show_what_the_document_says() {
     check(SECTIONS[4]);
+}
+
+#[test]
+fn slots_and_names_show_what_the_document_says() {
+    // The first two processors must be ours; a container may have been given others.
+    let ours = shell("taskset -c 0 true && taskset -c 1 true", Path::new("/")).end().status == 0;
+    if !ours && std::env::var_os("FORKPOOL_TEST_ALL").is_none() {
+        return;
+    }
+    check(SECTIONS[5]);
 }
 
 #[test]

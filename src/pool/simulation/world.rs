@@ -517,7 +517,7 @@ fn settings(scenario: &Scenario) -> PoolSettings {
     let at_once = scenario.habit == Habit::AtOnce;
     PoolSettings {
         workers: scenario.slots,
-        command: WorkerCommand { program: "w".into(), args: vec![], channel: Channel::Stdio },
+        command: WorkerCommand { wrap: Vec::new(), program: "w".into(), args: vec![], channel: Channel::Stdio },
         protocol: Protocol::Json,
         supplied: scenario.supplied,
         depth: Depth::Fixed(if at_once { 1 } else { scenario.depth }),
