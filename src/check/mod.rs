@@ -68,7 +68,8 @@ pub fn loads(settings: &Settings) -> Result<()> {
 
 /// Runs a trial of a worker, and buries the worker.
 fn with_worker<T>(settings: &Settings, run: impl FnOnce(&mut Check<'_>) -> Result<T>) -> Result<T> {
-    let quiet = ReportSettings { progress: Progress::Off, progress_file: None, ..settings.report.clone() };
+    let quiet =
+        ReportSettings { progress: Progress::Off, progress_file: None, log_dir: None, ..settings.report.clone() };
     let no_thread = |error| Error::pool(format!("cannot start a thread: {}", reason(&error)));
     let clock = Clock::start().map_err(no_thread)?;
     let reporter = Reporter::start(&quiet, Arc::default(), clock, None).map_err(no_thread)?;

@@ -341,6 +341,10 @@ pub struct ReportArgs {
     #[arg(long, value_name = "FILE", hide_short_help = true)]
     pub progress_file: Option<PathBuf>,
 
+    /// Write each worker's stderr to DIR as well, a file for each slot, with times
+    #[arg(long, value_name = "DIR", hide_short_help = true)]
+    pub log_dir: Option<PathBuf>,
+
     /// Write the summary to FILE as JSON
     #[arg(long, value_name = "FILE", hide_short_help = true)]
     pub summary: Option<PathBuf>,

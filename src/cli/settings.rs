@@ -110,6 +110,7 @@ fn report(args: &Args) -> ReportSettings {
         records_on_stdout: args.output.output.as_ref().is_none_or(|path| path.as_os_str() == "-"),
         progress: if args.reporting.bar { Progress::Bar } else { args.reporting.progress },
         progress_file: args.reporting.progress_file.clone(),
+        log_dir: args.reporting.log_dir.clone(),
         summary_file: args.reporting.summary.clone(),
         verbosity: match (args.reporting.quiet, args.reporting.verbose) {
             (true, _) => Verbosity::Quiet,

@@ -13,14 +13,14 @@ mod room;
 mod target;
 mod uses;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::cli::Settings;
 use crate::collect::{self, Output};
 use crate::journal::{self, Journal};
 use crate::pool::process;
-use crate::report::WholeFile;
+use crate::report::{WholeFile, log_files};
 use crate::source::{self, Context, Source};
 use crate::text::destination::Destination;
 use crate::words::error::{Error, Result, reason};
@@ -65,6 +65,7 @@ pub fn look(settings: &Settings, context: &Context) -> Result<Ready> {
     uses.push(Use::of_path(Role::Program, &program));
     uses.extend(settings.handler.as_ref().map(|handler| Use::of_path(Role::Handler, &handler.file)));
     uses.extend(written.uses(settings));
+    uses.extend(of_logs(settings)?);
     uses::refuse_shared(&uses)?;
     // Whether a given descriptor can be written is looked at only after shared files: "stdin is the output as well"
     // says more than "it was opened to read only".
@@ -91,6 +92,19 @@ pub fn look(settings: &Settings, context: &Context) -> Result<Ready> {
     let of_journal = journal.iter().flat_map(|journal| journal.notices.clone());
     let notices = notice.into_iter().chain(of_journal).collect();
     Ok(Ready { source, output, is_stdout, rejects, progress_file, summary, journal, made, notices })
+}
+
+/// The log files that are there already. The error says why `--log-dir` cannot be used; if the folder is not there, it
+/// is made when there is something to write.
+fn of_logs(settings: &Settings) -> Result<Vec<Use>> {
+    let Some(folder) = &settings.report.log_dir else { return Ok(Vec::new()) };
+    let refused = |error| Error::refused(format!("--log-dir {}: {}", folder.display(), reason(&error)));
+    let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let place = if folder.exists() { folder } else { parent };
+    // A file without a name is made, to see whether others can be.
+    tempfile::tempfile_in(place).map_err(refused)?;
+    let slots = 0..u32::try_from(settings.pool.workers).unwrap_or(u32::MAX);
+    Ok(slots.map(|slot| Use::of_path(Role::Log, &log_files::file_of(folder, slot))).collect())
 }
 
 impl Written {

@@ -35,6 +35,7 @@ pub enum Role {
     ProgressFile,
     Summary,
     Journal,
+    Log,
 }
 
 /// The inputs of a run, in their order.
@@ -66,6 +67,7 @@ impl Role {
             Role::ProgressFile => "the progress file",
             Role::Summary => "the summary",
             Role::Journal => "the journal",
+            Role::Log => "the log of a worker",
         }
     }
 
@@ -80,6 +82,7 @@ impl Role {
             Role::ProgressFile => "name another file with --progress-file",
             Role::Summary => "name another file with --summary",
             Role::Journal => "name another file with --journal",
+            Role::Log => "name another folder with --log-dir",
             _ => "write to another file, then rename it",
         }
     }
@@ -121,7 +124,8 @@ mod tests {
     use super::*;
 
     const READ: [Role; 4] = [Role::Input, Role::AnInput, Role::Program, Role::Handler];
-    const WRITTEN: [Role; 5] = [Role::Output, Role::Rejects, Role::ProgressFile, Role::Summary, Role::Journal];
+    const WRITTEN: [Role; 6] =
+        [Role::Output, Role::Rejects, Role::ProgressFile, Role::Summary, Role::Journal, Role::Log];
 
     /// Whether two uses of one file are refused.
     fn is_refused(first: Role, second: Role, stat: Stat) -> bool {

@@ -15,6 +15,7 @@ mod whole_file;
 
 // What is said, on its way to stderr.
 mod log;
+pub mod log_files;
 mod notes;
 mod screen;
 mod stderr;
@@ -24,7 +25,8 @@ mod voice;
 pub mod settings;
 
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -35,6 +37,7 @@ use crate::text::destination::Destination;
 use crate::text::people::escape;
 use counters::Counters;
 use log::Colours;
+use log_files::LogFiles;
 use notes::{Note, Notes};
 use progress::Shown;
 use stderr::Stderr;
@@ -49,6 +52,9 @@ pub struct Reporter {
     verbosity: Verbosity,
     /// Every progress message of a worker is wanted, not only the last one.
     has_progress_file: bool,
+    log_files: Option<LogFiles>,
+    /// Writes the log files until the last clone of the reporter is gone.
+    log_writer: Arc<Mutex<Option<JoinHandle<()>>>>,
 }
 
 /// At the end of a run, a stderr that has taken nothing for this long is given up: a terminal that is held (Ctrl-S), or
@@ -64,8 +70,17 @@ impl Reporter {
         progress_file: Option<Arc<Destination>>,
     ) -> io::Result<Reporter> {
         let verbosity = settings.verbosity;
-        let reporter = Reporter { notes: Arc::default(), verbosity, has_progress_file: progress_file.is_some() };
-        let notes = Arc::clone(&reporter.notes);
+        let notes: Arc<Notes> = Arc::default();
+        let log_files =
+            settings.log_dir.clone().map(|folder| LogFiles::start(folder, Arc::clone(&notes))).transpose()?;
+        let (log_files, log_writer) = log_files.unzip();
+        let reporter = Reporter {
+            notes: Arc::clone(&notes),
+            verbosity,
+            has_progress_file: progress_file.is_some(),
+            log_files,
+            log_writer: Arc::new(Mutex::new(log_writer)),
+        };
         let settings = settings.clone();
         let body = move || {
             let shown = Shown::new(&settings, Instant::now());
@@ -78,6 +93,9 @@ impl Reporter {
 
     /// What a worker wrote to its stderr, in any pieces. Dropped and counted when stderr is slow.
     pub fn log(&self, slot: u32, bytes: Bytes) {
+        if let Some(files) = &self.log_files {
+            files.add(slot, bytes.clone());
+        }
         if self.verbosity > Verbosity::Quiet {
             self.notes.log(slot, bytes);
         }
@@ -85,6 +103,9 @@ impl Reporter {
 
     /// A worker's stderr has ended.
     pub fn log_end(&self, slot: u32) {
+        if let Some(files) = &self.log_files {
+            files.end(slot);
+        }
         self.notes.log_end(slot);
     }
 
@@ -123,9 +144,24 @@ impl Reporter {
     /// Says what is left to say, then `errors` and the lines of the summary. Waits for stderr as long as an error is to be said;
     /// everything else is given up when nobody has read anything for a second.
     pub fn end(self, errors: Vec<String>, summary: Vec<String>) {
+        self.end_log_files();
         let summary = summary.iter().map(|words| Note::Notice(line(words)));
         let last = errors.into_iter().map(Note::Error).chain(summary);
         self.notes.end(last.collect(), PATIENCE);
+    }
+}
+
+impl Reporter {
+    /// Waits until the log files are written, but for no disk that is stuck.
+    fn end_log_files(&self) {
+        let Some(files) = &self.log_files else { return };
+        files.finish();
+        let thread = self.log_writer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(thread) = thread else { return };
+        let end = Instant::now() + PATIENCE;
+        while !thread.is_finished() && Instant::now() < end {
+            std::thread::sleep(PATIENCE / 1000);
+        }
     }
 }
 
@@ -134,7 +170,12 @@ impl Reporter {
 impl Reporter {
     /// A verbose reporter without a thread: what it is told waits for `said`.
     pub fn silent() -> Reporter {
-        Reporter { notes: Arc::default(), verbosity: Verbosity::Verbose, has_progress_file: true }
+        Reporter::without_thread(Verbosity::Verbose, true)
+    }
+
+    fn without_thread(verbosity: Verbosity, has_progress_file: bool) -> Reporter {
+        let (notes, log_writer) = (Arc::default(), Arc::default());
+        Reporter { notes, verbosity, has_progress_file, log_files: None, log_writer }
     }
 
     /// What it has been told since it was last asked: lines, workers' logs (`w0: …`) and progress (`7: …`).
@@ -164,7 +205,7 @@ mod tests {
 
     /// What a reporter has to say of an error, a notice, a hint and a verbose remark.
     fn said(verbosity: Verbosity) -> usize {
-        let reporter = Reporter { notes: Arc::default(), verbosity, has_progress_file: false };
+        let reporter = Reporter::without_thread(verbosity, false);
         reporter.error("job 1 error: Error: sad");
         reporter.notice("SIGINT: reading no more".to_owned());
         reporter.hint("a worker has answered nothing for 5 s".to_owned());

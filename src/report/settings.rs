@@ -6,6 +6,8 @@ use std::path::PathBuf;
 pub struct ReportSettings {
     pub progress: Progress,
     pub progress_file: Option<PathBuf>,
+    /// Where each slot's stderr goes, besides ours.
+    pub log_dir: Option<PathBuf>,
     pub summary_file: Option<PathBuf>,
     pub verbosity: Verbosity,
     /// Records go to stdout.

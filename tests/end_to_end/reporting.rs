@@ -56,6 +56,28 @@ fn the_command_that_a_summary_prints_does_the_rest_of_the_work() {
     assert_eq!((output("out.ndjson").len(), output("out.again.ndjson").len()), (12, 4));
 }
 
+// ---- Log files ----
+
+#[test]
+fn each_slot_has_a_log_of_its_own_and_no_other_file_is_taken_for_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    fs::write(folder.join("h.py"), "import sys\ndef handler(n): print(f'job {n}', file=sys.stderr); return n\n")
+        .unwrap();
+    let run = "seq 2 | forkpool -q -j 1 --log-dir logs --handler h.py";
+    for _ in 0..2 {
+        shell(run, folder).end().check_status(0);
+    }
+    let log = fs::read_to_string(folder.join("logs/w0.log")).unwrap();
+    let words: Vec<&str> = log.lines().map(|line| line.split_once("Z ").expect("a time").1).collect();
+    let once = ["job 1", "job 2", "(the worker has ended)"];
+    assert_eq!(words, [once, once].concat());
+    let ended = shell(&format!("{run} -o logs/w0.log"), folder).end().check_status(2);
+    assert!(ended.stderr.contains("is both the output and the log of a worker"), "{}", ended.stderr);
+    let ended = shell("seq 2 | forkpool --log-dir no/logs -- cat", folder).end().check_status(2);
+    assert!(ended.stderr.contains("--log-dir no/logs: No such file"), "{}", ended.stderr);
+}
+
 // ---- Errors that stand nowhere else ----
 
 /// Far more errors than a pipe and every buffer before it hold.

@@ -1,0 +1,222 @@
+//! `--log-dir`: what each worker writes to stderr, in a file of its slot, each line with its time. The bytes are those of
+//! the worker: colours and carriage returns stay.
+//!
+//! A thread writes the files. A disk that is slow or full holds no worker up: what does not fit into the queue is
+//! dropped, and the file says how much; a file that cannot be written is said once on stderr.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use crossbeam_channel::{Receiver, Sender, TrySendError};
+
+use super::notes::{Note, Notes};
+use crate::words::error::reason;
+
+/// The files' queue; all clones are one.
+#[derive(Clone)]
+pub struct LogFiles {
+    pieces: Sender<Piece>,
+    /// Bytes that were dropped since a piece was queued last.
+    dropped: Arc<AtomicU64>,
+}
+
+/// What happened to a slot's stderr.
+struct Piece {
+    slot: u32,
+    at: SystemTime,
+    what: What,
+}
+
+enum What {
+    Bytes(Bytes),
+    /// The worker has ended.
+    End,
+    /// So many bytes, of any slots, are missing before this.
+    Dropped(u64),
+    /// Nothing follows.
+    Finish,
+}
+
+/// Pieces that may wait. Each is at most 64 KiB, what one read takes, so that they take no more than 16 MiB.
+const WAITING: usize = 256;
+
+/// The name of a slot's file.
+pub fn file_of(folder: &Path, slot: u32) -> PathBuf {
+    folder.join(format!("w{slot}.log"))
+}
+
+impl LogFiles {
+    /// Starts the thread. The folder is made when there is something to write.
+    pub fn start(folder: PathBuf, notes: Arc<Notes>) -> io::Result<(LogFiles, JoinHandle<()>)> {
+        let (pieces, waiting) = crossbeam_channel::bounded(WAITING);
+        let writer = Writer { folder, files: HashMap::new(), notes, failed: false };
+        let thread = std::thread::Builder::new().name("log files".to_owned()).spawn(move || writer.run(&waiting))?;
+        Ok((LogFiles { pieces, dropped: Arc::default() }, thread))
+    }
+
+    pub fn add(&self, slot: u32, bytes: Bytes) {
+        let size = bytes.len() as u64;
+        self.send(slot, What::Bytes(bytes), size);
+    }
+
+    pub fn end(&self, slot: u32) {
+        self.send(slot, What::End, 0);
+    }
+
+    /// Lets the thread end once it has written what waits.
+    pub fn finish(&self) {
+        // A queue that stays full is that of a disk that is stuck: the thread is left alone with it then.
+        let last = Piece { slot: 0, at: SystemTime::now(), what: What::Finish };
+        let _ = self.pieces.send_timeout(last, Duration::from_secs(1));
+    }
+
+    fn send(&self, slot: u32, what: What, size: u64) {
+        let at = SystemTime::now();
+        let dropped = self.dropped.swap(0, Ordering::Relaxed);
+        if dropped > 0 && self.pieces.try_send(Piece { slot, at, what: What::Dropped(dropped) }).is_err() {
+            self.dropped.fetch_add(dropped, Ordering::Relaxed);
+        }
+        if let Err(TrySendError::Full(_)) = self.pieces.try_send(Piece { slot, at, what }) {
+            self.dropped.fetch_add(size, Ordering::Relaxed);
+        }
+    }
+}
+
+/// The state of the thread.
+struct Writer {
+    folder: PathBuf,
+    files: HashMap<u32, SlotFile>,
+    notes: Arc<Notes>,
+    /// Nothing is written any more.
+    failed: bool,
+}
+
+struct SlotFile {
+    file: File,
+    /// The last byte that was written ended no line.
+    in_line: bool,
+}
+
+impl Writer {
+    fn run(mut self, waiting: &Receiver<Piece>) {
+        for piece in waiting {
+            if matches!(piece.what, What::Finish) {
+                return;
+            }
+            // What comes after a failure is taken and forgotten, so that nothing waits for it.
+            if self.failed {
+                continue;
+            }
+            if let Err(error) = self.write(&piece) {
+                self.failed = true;
+                let name = file_of(&self.folder, piece.slot);
+                let words =
+                    format!("forkpool: cannot write {}, so no more logs are: {}", name.display(), reason(&error));
+                self.notes.put_or_drop(Note::Notice(words));
+            }
+        }
+    }
+
+    fn write(&mut self, piece: &Piece) -> io::Result<()> {
+        if !self.files.contains_key(&piece.slot) {
+            // A worker that has written nothing has no file.
+            if matches!(piece.what, What::End | What::Finish) {
+                return Ok(());
+            }
+            std::fs::create_dir_all(&self.folder)?;
+            let file = File::options().append(true).create(true).open(file_of(&self.folder, piece.slot))?;
+            self.files.insert(piece.slot, SlotFile { file, in_line: false });
+        }
+        let slot = self.files.get_mut(&piece.slot).expect("the file has been opened above");
+        match &piece.what {
+            What::Bytes(bytes) => slot.write(piece.at, bytes),
+            What::End => slot.note(piece.at, "(the worker has ended)"),
+            What::Finish => Ok(()),
+            What::Dropped(bytes) => slot.note(piece.at, &format!("({bytes} bytes are missing: the disk is slow)")),
+        }
+    }
+}
+
+impl SlotFile {
+    fn write(&mut self, at: SystemTime, bytes: &[u8]) -> io::Result<()> {
+        let mut text = Vec::with_capacity(bytes.len() + 64);
+        for line in bytes.split_inclusive(|&byte| byte == b'\n') {
+            if !self.in_line {
+                put_time(at, &mut text);
+            }
+            text.extend_from_slice(line);
+            self.in_line = !line.ends_with(b"\n");
+        }
+        self.file.write_all(&text)
+    }
+
+    /// A line that is not the worker's.
+    fn note(&mut self, at: SystemTime, words: &str) -> io::Result<()> {
+        let mut text = Vec::new();
+        if std::mem::take(&mut self.in_line) {
+            text.push(b'\n');
+        }
+        put_time(at, &mut text);
+        text.extend_from_slice(words.as_bytes());
+        text.push(b'\n');
+        self.file.write_all(&text)
+    }
+}
+
+/// `2026-11-25T20:00:00.123Z `, as RFC 3339 has it.
+fn put_time(at: SystemTime, text: &mut Vec<u8>) {
+    // Writing to a Vec cannot fail.
+    let _ = write!(text, "{} ", humantime::format_rfc3339_millis(at));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(pieces: &[&str]) -> String {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("made");
+        let (files, thread) = LogFiles::start(path.clone(), Arc::default()).unwrap();
+        for piece in pieces {
+            match *piece {
+                "END" => files.end(3),
+                text => files.add(3, Bytes::copy_from_slice(text.as_bytes())),
+            }
+        }
+        drop(files);
+        thread.join().unwrap();
+        let text = std::fs::read_to_string(file_of(&path, 3)).unwrap_or_default();
+        // The time takes 24 columns and a blank.
+        let lines = text.split_inclusive('\n').map(|line| {
+            assert!(line.as_bytes()[..25].ends_with(b"Z "), "{line}");
+            &line[25..]
+        });
+        lines.collect()
+    }
+
+    #[test]
+    fn each_line_has_its_time_and_each_end_of_a_worker_is_a_line() {
+        assert_eq!(
+            written(&["one\ntw", "o\n", "thr", "END", "four\n"]),
+            "one\ntwo\nthr\n(the worker has ended)\nfour\n"
+        );
+        assert_eq!(written(&["END"]), "", "a worker that says nothing has no file");
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_written_is_said_once() {
+        let notes: Arc<Notes> = Arc::default();
+        let (files, thread) = LogFiles::start(PathBuf::from("/dev/null/no"), Arc::clone(&notes)).unwrap();
+        (0..3).for_each(|slot| files.add(slot, Bytes::from_static(b"x\n")));
+        drop(files);
+        thread.join().unwrap();
+        assert_eq!(notes.take(Some(std::time::Instant::now())).notes.len(), 1);
+    }
+}
