@@ -14,7 +14,7 @@ use crate::cli::Settings;
 use crate::pool::exited::How;
 use crate::pool::fatal_error;
 use crate::pool::process;
-use crate::protocol::{Body, Protocol};
+use crate::protocol::{Body, Protocol, Reply};
 use crate::report::Reporter;
 use crate::report::settings::{Progress, ReportSettings};
 use crate::source;
@@ -176,7 +176,14 @@ impl Check<'_> {
             return Ok(());
         }
         let failed = |words: &str| Err(Error::pool(format!("the supplied worker {words}")));
-        match self.hear(Instant::now() + pool.start_timeout) {
+        let until = Instant::now() + pool.start_timeout;
+        let mut heard = self.hear(until);
+        while let Heard::Line(line) = &heard
+            && matches!(pool.protocol.decode(line), Ok(Reply { body: Body::Loading(_), .. }))
+        {
+            heard = self.hear(until);
+        }
+        match heard {
             Heard::Nothing => failed("was not ready within --start-timeout"),
             Heard::End => failed(&self.how_it_ended()),
             Heard::TooLong(line) => failed(&self.too_long(&line)),
@@ -213,7 +220,7 @@ impl Check<'_> {
                 Body::Ok(data) => shown(data),
                 Body::Error { error, .. } => said(error),
                 Body::Fatal(error) => return Err(format!("it says that it cannot work at all: {}", said(error))),
-                Body::Progress(_) | Body::Ready | Body::Recycle | Body::Noise => continue,
+                Body::Progress(_) | Body::Ready | Body::Loading(_) | Body::Recycle | Body::Noise => continue,
             };
             let place = match reply.id {
                 None => 0,

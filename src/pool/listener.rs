@@ -58,6 +58,12 @@ impl Ear for Listener {
                  back in a pipe: try sed -u, jq --unbuffered, python -u, stdbuf -oL",
                 whole_seconds(silent.as_secs_f64())
             )),
+            News::Loading { slots, so_far, limit } => reporter.notice(format!(
+                "{} loading for {}; --start-timeout {}",
+                names(&slots).join(", "),
+                whole_seconds(so_far.as_secs_f64()),
+                humantime::format_duration(limit),
+            )),
             News::Lingering(slots, rest) => reporter.notice(lingering(&slots, rest)),
             News::Progress { job, data } => reporter.progress(job, &data),
             News::PassedOnRetry => counters.passed_on_retry(),
@@ -67,18 +73,22 @@ impl Ear for Listener {
 
 /// A line that says which workers are waited for, and for how long.
 fn lingering(slots: &[u32], rest: std::time::Duration) -> String {
-    /// More names than this would say no more to anybody.
+    let workers = counted(slots.len() as u64, "worker");
+    let rest = whole_seconds(rest.as_secs_f64());
+    format!(
+        "waiting for {workers} that did not exit at the end of the input ({}), up to {rest} (--grace)",
+        names(slots).join(", ")
+    )
+}
+
+/// The names of workers, as many as say anything to anybody, and how many more there are.
+fn names(slots: &[u32]) -> Vec<String> {
     const NAMED: usize = 8;
     let mut names: Vec<String> = slots.iter().take(NAMED).map(|slot| format!("w{slot}")).collect();
     if slots.len() > NAMED {
         names.push(format!("{} more", slots.len() - NAMED));
     }
-    let workers = counted(slots.len() as u64, "worker");
-    let rest = whole_seconds(rest.as_secs_f64());
-    format!(
-        "waiting for {workers} that did not exit at the end of the input ({}), up to {rest} (--grace)",
-        names.join(", ")
-    )
+    names
 }
 
 #[cfg(test)]

@@ -72,6 +72,12 @@ pub enum News {
     NotSerial,
     /// A worker has been silent for so long and probably holds its output back.
     Silent(Duration),
+    /// These slots' workers are still loading, `so_far` after one of them was started. They may take up to `limit`.
+    Loading {
+        slots: Vec<u32>,
+        so_far: Duration,
+        limit: Duration,
+    },
     /// These slots' workers have not ended although their input was closed; they get so much longer.
     Lingering(Vec<u32>, Duration),
     Progress {
@@ -242,7 +248,7 @@ impl<M: WorkerControl, E: Ear> Seat<M, E> {
         self.has_started = true;
         match self.machine.spawn() {
             Ok(()) => {
-                self.dispatch.started();
+                self.dispatch.started(self.number);
                 self.close_when_written = false;
                 self.session.spawned(now);
                 self.ear.news(News::Started);
@@ -355,9 +361,13 @@ impl<M: WorkerControl, E: Ear> Seat<M, E> {
                 self.ear.news(News::StartFailed(words.clone()));
                 return self.failed_start(failure, &words, hint, now);
             }
-            Report::Proven => return self.dispatch.proven(),
+            Report::Proven => return self.dispatch.proven(self.number),
             Report::NotSerial if self.dispatch.not_serial() => News::NotSerial,
             Report::NotSerial => return,
+            Report::Silent(silent) if self.settings.supplied => match self.dispatch.loading() {
+                slots if slots.is_empty() => return,
+                slots => News::Loading { slots, so_far: silent, limit: self.settings.start_timeout },
+            },
             Report::Silent(silent) if self.machine.waits_for_input() && self.dispatch.take_hint() => {
                 News::Silent(silent)
             }

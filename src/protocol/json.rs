@@ -42,6 +42,7 @@ pub fn decode(line: &Bytes) -> Result<Reply, String> {
     }
     let body = match status {
         "ready" => Body::Ready,
+        "loading" => Body::Loading(wire.data.map_or(Bytes::new(), |raw| line.slice_ref(raw.get().as_bytes()))),
         "recycle" => Body::Recycle,
         "fatal" => Body::Fatal(wire.error_body(line)?.0),
         _ => wire.body(line, status)?,
@@ -218,6 +219,7 @@ mod tests {
         check(r#"{"id":7,"status":"ok","data":null}"#, Ok((Some(7), ok("null"))));
         check(r#"{"id":7,"status":"ok"}"#, Ok((Some(7), ok("null"))));
         check(r#"{"status":"ready"}"#, Ok((None, Body::Ready)));
+        check(r#"{"status":"loading","data":"x"}"#, Ok((None, Body::Loading(Bytes::from_static(b"\"x\"")))));
         check(r#"{"id":7,"status":"progress","data":3}"#, Ok((Some(7), Body::Progress(Bytes::from_static(b"3")))));
         check("{\"id\":7,\"status\":\"ok\",\"data\":1}\r", Ok((Some(7), ok("1"))));
     }

@@ -23,6 +23,8 @@ pub enum Body {
     },
     Progress(Bytes),
     Ready,
+    /// The worker is loading, and has come to this step; JSON text.
+    Loading(Bytes),
     /// The worker asks to be replaced once its jobs are answered.
     Recycle,
     /// The worker cannot work at all, and a new one could not either: the error says why.

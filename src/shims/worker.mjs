@@ -454,6 +454,7 @@ process.on('exit', (code) => {
   if (!loaded) fatal({ name: 'Error', message: `${file} ended the process (exit status ${code}) while it was loaded` });
 });
 
+send('{"status":"loading","data":"the file of the handler"}\n');
 const handlerOf = await load();
 loaded = true;
 send('{"status":"ready"}\n');

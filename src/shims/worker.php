@@ -392,6 +392,7 @@ ForkpoolWorker::$spec = json_decode($argv[1], true);
 $_SERVER['argv'] = $argv = [$argv[0]];
 $_SERVER['argc'] = $argc = 1;
 require 'php://memory';
+ForkpoolWorker::send("{\"status\":\"loading\",\"data\":\"the file of the handler\"}\n");
 try {
     // Here and in no function, so that the file's variables are global ones.
     ForkpoolWorker::$returned = require ForkpoolWorker::$spec['file'];

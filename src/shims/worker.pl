@@ -313,6 +313,7 @@ sub run {
     $spec = $json->decode($spec);
     $| = 1;
     $SIG{INT} = sub { };    # forkpool says when to end; children of the handler do not inherit this
+    send_line('{"status":"loading","data":"the file of the handler"}');
     my $handler = eval { handler($spec) } // fatal($@);
     $ready = 1;
     send_line('{"status":"ready"}');

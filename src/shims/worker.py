@@ -515,6 +515,7 @@ def main():
     # A log must not fail for a letter that the locale does not have.
     sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)
     sys.stderr.reconfigure(encoding="utf-8", errors="backslashreplace")
+    send('{"status":"loading","data":"the file of the handler"}\n')
     try:
         module = load()
         functions = own_functions(module)

@@ -303,6 +303,7 @@ module ForkpoolWorker
   end
 
   def run(spec, main)
+    send_line('{"status":"loading","data":"the file of the handler"}')
     handler = handler(spec, main)
     send_line('{"status":"ready"}')
     while (line = IN.gets)

@@ -99,6 +99,10 @@ pub struct Dispatcher {
     ending: BTreeSet<u32>,
     /// People have been told which workers are waited for at the end of the run.
     told_lingering: bool,
+    /// Slots whose workers have not shown yet that they work.
+    loading: BTreeSet<u32>,
+    /// People have been told which workers take long to load.
+    told_loading: bool,
     /// The hint about silent workers has been given.
     hinted: bool,
     wakes: Wakes,
@@ -141,6 +145,8 @@ impl Dispatcher {
             starts: Starts { has_worked, ..Starts::default() },
             ending: BTreeSet::new(),
             told_lingering: false,
+            loading: BTreeSet::new(),
+            told_loading: false,
             hinted: false,
             wakes: Wakes::default(),
         }
@@ -362,7 +368,8 @@ impl Dispatcher {
         self.starts.failed > 0 || !self.starts.has_worked
     }
 
-    pub fn started(&mut self) {
+    pub fn started(&mut self, slot: u32) {
+        self.loading.insert(slot);
         self.starts.running += 1;
     }
 
@@ -375,6 +382,7 @@ impl Dispatcher {
     pub fn buried(&mut self, slot: u32, now: Instant) {
         self.starts.running -= 1;
         self.ending.remove(&slot);
+        self.loading.remove(&slot);
         if self.recycling == Some(slot) {
             self.recycling = None;
             self.call(now);
@@ -391,8 +399,19 @@ impl Dispatcher {
         }
     }
 
-    /// A worker has said that it is ready, or has answered.
-    pub fn proven(&mut self) {
+    /// A worker has been loading for a while. The first time, returns all slots whose workers are, so that people are
+    /// told once; after that, returns none.
+    pub fn loading(&mut self) -> Vec<u32> {
+        if std::mem::replace(&mut self.told_loading, true) {
+            Vec::new()
+        } else {
+            self.loading.iter().copied().collect()
+        }
+    }
+
+    /// The worker of `slot` has said that it is ready, or has answered.
+    pub fn proven(&mut self, slot: u32) {
+        self.loading.remove(&slot);
         self.starts.failed = 0;
     }
 

@@ -136,8 +136,8 @@ impl Dispatch {
     }
 
     /// A worker's process has been started.
-    pub fn started(&self) {
-        self.with(Dispatcher::started);
+    pub fn started(&self, slot: u32) {
+        self.with(|state| state.started(slot));
     }
 
     /// The worker of `slot` has been asked to end, by the end of its input.
@@ -156,9 +156,15 @@ impl Dispatch {
         self.with(Dispatcher::lingering)
     }
 
-    /// A worker has shown that it works.
-    pub fn proven(&self) {
-        self.with(Dispatcher::proven);
+    /// A worker has been loading for a while. The first time, returns all slots whose workers are, so that people are
+    /// told once; after that, returns none.
+    pub fn loading(&self) -> Vec<u32> {
+        self.with(Dispatcher::loading)
+    }
+
+    /// The worker of `slot` has shown that it works.
+    pub fn proven(&self, slot: u32) {
+        self.with(|state| state.proven(slot));
     }
 
     /// A worker has ended, or could not be had, before it showed that it works.

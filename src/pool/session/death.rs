@@ -39,6 +39,7 @@ impl Death {
         let unread = exited.and_then(|exited| exited.unread).unwrap_or(0);
         let hint = match live.ending.as_ref().map(|ending| &ending.why) {
             Some(Why::BadReply(_, hint)) => *hint,
+            Some(Why::StartTimeout) => Some("a longer --start-timeout; --dump SIGNAL shows where it hangs"),
             // A worker that ends may be seen to close its pipes before it is seen to be gone.
             None | Some(Why::ClosedInput | Why::ClosedOutput) if how == Some(How::Code(0)) => {
                 Some(exit_zero_hint(settings))
@@ -127,7 +128,11 @@ fn end(
         (Some(Why::Stopped), _) => format!("was ended because the run was stopped: {stop_reason}"),
         (Some(Why::StartTimeout), _) => {
             let limit = humantime::format_duration(settings.start_timeout);
-            format!("was ended: it was not ready within --start-timeout ({limit})")
+            let step = match &live.step {
+                Some(step) => format!("it was still loading {step}"),
+                None => "its program had not begun to load anything".to_owned(),
+            };
+            format!("was ended: it was not ready within --start-timeout ({limit}); {step}")
         }
         (Some(Why::BadReply(words, _) | Why::Timeout(words) | Why::Suspended(words)), _) => words.clone(),
         (Some(Why::ClosedOutput), _) => "closed its output without an answer".to_owned(),
@@ -214,8 +219,12 @@ mod tests {
         check(How::Signal(libc::SIGSEGV), None, "was killed by SIGSEGV");
         check(term, ending(Why::Timeout("was ended: too slow".into()), Some(libc::SIGTERM)), "was ended: too slow");
         check(term, ending(Why::ClosedOutput, Some(libc::SIGTERM)), "closed its output without an answer");
-        let words = "was ended: it was not ready within --start-timeout (1m)";
+        let words =
+            "was ended: it was not ready within --start-timeout (1m); its program had not begun to load anything";
         check(term, ending(Why::StartTimeout, Some(libc::SIGTERM)), words);
+        let step = Some("a model".to_owned());
+        let live = Live { ending: ending(Why::StartTimeout, Some(libc::SIGTERM)), step, ..ended(term) };
+        assert!(death(&live).words.ends_with("(1m); it was still loading a model"), "{}", death(&live).words);
         let words = "was ended because the run was stopped: stopped by SIGTERM";
         check(term, ending(Why::Stopped, Some(libc::SIGTERM)), words);
         let words = "exited with status 3 while the run was being stopped: stopped by SIGTERM";

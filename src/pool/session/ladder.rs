@@ -145,7 +145,10 @@ impl Session {
     }
 
     pub(super) fn start_timed_out(&mut self, now: Instant) {
-        self.terminate(Why::StartTimeout, now);
+        match self.settings.dump {
+            Some(signal) => self.signal(Why::StartTimeout, signal, Step::Dumping, now + DUMP, now),
+            None => self.terminate(Why::StartTimeout, now),
+        }
     }
 
     /// What the worker wrote is no reply: the head is charged, with what was written.

@@ -23,6 +23,8 @@ pub struct Live {
     pub intake: Intake,
     /// How the worker is being ended; `None` as long as nobody ends it.
     pub ending: Option<Ending>,
+    /// What the worker has said that it is loading.
+    pub step: Option<String>,
     pub process: ProcessState,
 }
 
@@ -78,6 +80,7 @@ impl Live {
             wear,
             intake: Intake::Open,
             ending: None,
+            step: None,
             process: ProcessState::Running,
         }
     }
@@ -164,12 +167,12 @@ impl Live {
         }
     }
 
-    /// When it is to be looked at whether the worker holds its output back.
+    /// When it is to be looked at why the worker is silent: a supplied one is still loading, any other may hold its
+    /// output back.
     pub fn silence_deadline(&self, settings: &PoolSettings) -> Option<Instant> {
         match self.stage {
-            Stage::Loading { hint_after, .. } if !settings.supplied => {
-                self.hands.head()?.started?.checked_add(hint_after)
-            }
+            Stage::Loading { since, hint_after, .. } if settings.supplied => since.checked_add(hint_after),
+            Stage::Loading { hint_after, .. } => self.hands.head()?.started?.checked_add(hint_after),
             _ => None,
         }
     }

@@ -47,6 +47,7 @@ impl Session {
             Body::Error { error, advice } => return self.answer(reply.id, Answer::Error(error, advice), &line, now),
             Body::Noise => {}
             Body::Ready => self.ready(now),
+            Body::Loading(step) => live.step = serde_json::from_slice(&step).ok(),
             Body::Recycle => live.wear.asked(),
             Body::Fatal(error) => self.out.reports.push(Report::Fatal(error)),
             Body::Progress(data) => {

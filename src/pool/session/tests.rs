@@ -123,6 +123,30 @@ fn a_worker_that_may_be_loading_has_the_start_timeout_on_top() {
     assert_eq!(proven.session.deadline(proven.now), Some(proven.now + timeout(2)));
 }
 
+#[test]
+fn a_start_is_told_when_it_takes_long_and_dumped_when_it_takes_too_long() {
+    let mut scene = Scene::new(|settings| {
+        settings.supplied = true;
+        (settings.start_timeout, settings.dump) = (Duration::from_secs(7), Some(libc::SIGUSR1));
+    });
+    scene.says(r#"{"status":"loading","data":"a model"}"#);
+    let begun = scene.now;
+    let mut at = |seconds: u64| {
+        scene.session.tick(begun + Duration::from_secs(seconds));
+        let is_told = scene.session.out.reports.drain(..).any(|report| matches!(report, Report::Silent(_)));
+        let signals: Vec<i32> = scene.session.out.actions.drain(..).filter_map(signal).collect();
+        (is_told, signals)
+    };
+    assert_eq!(at(4), (false, vec![]));
+    assert_eq!(at(5), (true, vec![]));
+    assert_eq!(at(7), (false, vec![libc::SIGUSR1]));
+    assert_eq!(at(8), (false, vec![libc::SIGTERM]), "it has had its time to print");
+}
+
+fn signal(action: Action) -> Option<i32> {
+    if let Action::Signal(signal) = action { Some(signal) } else { None }
+}
+
 // ---- Ends of workers, and the pauses after them ----
 
 #[test]

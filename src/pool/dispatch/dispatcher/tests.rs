@@ -204,8 +204,8 @@ fn a_worker_is_not_started_for_a_job_that_another_will_take() {
 #[test]
 fn workers_are_replaced_one_after_the_other() {
     let mut scene = Scene::asleep(&[proven(1), proven(1)]);
-    scene.dispatcher.started();
-    scene.dispatcher.started();
+    scene.dispatcher.started(0);
+    scene.dispatcher.started(1);
     assert!(matches!(scene.ask(0, in_turn(0)), Turn::Recycle));
     assert!(matches!(scene.ask(1, in_turn(0)), Turn::Sleep(_)), "it is not its turn");
     assert_eq!(scene.offer(&[1]), [1], "and it works on until then");
@@ -254,7 +254,7 @@ fn pauses_between_failed_starts_double_to_two_seconds_and_after_5_and_n_the_pool
 
 #[test]
 fn a_reply_or_ready_forgets_the_failed_starts_before_it() {
-    for forget in [Dispatcher::proven, Dispatcher::answered] {
+    for forget in [|dispatcher: &mut Dispatcher| dispatcher.proven(0), Dispatcher::answered] {
         let mut dispatcher = pool_of_two(false);
         assert_eq!(verdicts(&mut dispatcher, Failure::AtStart, 6).last(), Some(&2000));
         forget(&mut dispatcher);
@@ -267,7 +267,7 @@ fn a_job_that_kills_its_worker_is_to_blame_once_the_program_has_worked() {
     assert_eq!(verdicts(&mut pool_of_two(true), Failure::InFirstJob, 9), [0; 9]);
     assert_eq!(verdicts(&mut pool_of_two(false), Failure::InFirstJob, 7).last(), Some(&-1));
     let mut dispatcher = pool_of_two(false);
-    dispatcher.proven();
+    dispatcher.proven(0);
     assert_eq!(verdicts(&mut dispatcher, Failure::InFirstJob, 2), [100, 200], "ready is no answer");
     dispatcher.answered();
     assert_eq!(verdicts(&mut dispatcher, Failure::InFirstJob, 9), [0; 9]);
@@ -277,7 +277,7 @@ fn a_job_that_kills_its_worker_is_to_blame_once_the_program_has_worked() {
 #[test]
 fn want_of_processes_ends_the_run_only_where_none_is_left() {
     let mut dispatcher = pool_of_two(true);
-    dispatcher.started();
+    dispatcher.started(0);
     assert_eq!(verdicts(&mut dispatcher, Failure::Starved, 9), [2000; 9]);
     dispatcher.buried(0, Instant::now());
     assert_eq!(verdicts(&mut dispatcher, Failure::Starved, 7).last(), Some(&-1));
@@ -332,4 +332,14 @@ fn there_is_work_for_as_many_slots_as_there_have_been_jobs() {
     assert_eq!([2, 3].map(|slots| scene.dispatcher.has_work_for(slots)), [Some(true), Some(false)]);
     scene.dispatcher.stop(Level::Drain, "enough");
     assert_eq!(scene.dispatcher.has_work_for(1), Some(false));
+}
+
+#[test]
+fn people_are_told_once_of_all_that_are_loading() {
+    let mut scene = Scene::asleep(&[]);
+    (0..4).for_each(|slot| scene.dispatcher.started(slot));
+    scene.dispatcher.proven(1);
+    scene.dispatcher.buried(2, scene.now);
+    assert_eq!(scene.dispatcher.loading(), [0, 3]);
+    assert!(scene.dispatcher.loading().is_empty());
 }
