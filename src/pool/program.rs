@@ -8,17 +8,18 @@ use std::path::{Path, PathBuf};
 use crate::words::error::{Error, Result, reason};
 use crate::words::worker::WorkerCommand;
 
-/// Finds the program as `execvp` would. `search` is the PATH.
-/// The worker's program, as a path. The wrapper is looked for as well (`--wrap`).
+/// The worker's program, as a path. The wrapper is looked for as well (`--wrap`), as the first slot has it.
 pub fn find(command: &WorkerCommand) -> Result<PathBuf> {
     let search = std::env::var_os("PATH");
-    if let Some(wrapper) = command.wrap.first() {
-        find_program(wrapper, search.clone())
+    if !command.wrap.is_empty() {
+        let (wrapper, _) = command.words(0);
+        find_program(&wrapper, search.clone())
             .map_err(|error| Error { message: format!("--wrap: {}", error.message), ..error })?;
     }
     find_program(&command.program, search)
 }
 
+/// Finds a program as `execvp` would. `search` is the PATH.
 fn find_program(program: &OsStr, search: Option<OsString>) -> Result<PathBuf> {
     if program.is_empty() {
         return Err(Error::pool("cannot start a worker: the program's name is empty"));

@@ -176,7 +176,7 @@ module ForkpoolWorker
     raise NoForm if [Exception, Module, Proc, Enumerator].any? { |kind| kind === any }
     return any.as_json if any.respond_to?(:as_json)
     return any.to_h if any.respond_to?(:to_h) && any.method(:to_h).owner != Enumerable
-    return any.to_s('F') if any.class.name == 'BigDecimal'
+    return (any.finite? ? any.to_s('F') : nil) if any.class.name == 'BigDecimal'
 
     text = any.to_s
     raise NoForm if any.method(:to_s).owner == Kernel || text.start_with?('#<')

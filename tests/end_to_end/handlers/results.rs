@@ -206,6 +206,7 @@ fn ruby_results_are_json_or_an_error() {
         ("Time.utc(2024, 2, 29)", Is("\"2024-02-29 00:00:00 UTC\"")),
         ("[:sym, 1r, nil, 10 ** 30]", Is("[\"sym\",\"1/1\",null,1000000000000000000000000000000]")),
         ("BigDecimal('1.10')", Is("\"1.1\"")),
+        ("[BigDecimal('NaN'), BigDecimal('Infinity')]", Is("[null,null]")),
         ("OpenStruct.new(a: 1)", Is("{\"a\":1}")),
         ("Hashed.new", Is("{\"claws\":4}")),
         ("[Named.new, URI('http://kitten.test/')]", Is("[\"named\",\"http://kitten.test/\"]")),
