@@ -308,8 +308,10 @@ fn statuses_that_are_run_again_can_be_chosen() {
     place.obedient(flags).end().check_status(1);
     let from_journal = |more: &str| {
         let ended = place.obedient(&format!("{flags} --resume {more}")).end().check_status(1);
-        let said =
-            ended.stderr.split("; ").find_map(|part| part.trim().strip_suffix(" from the journal").map(str::to_owned));
+        let said = ended
+            .stderr
+            .split([';', '\n'])
+            .find_map(|part| part.trim().strip_suffix(" from the journal").map(str::to_owned));
         said.and_then(|number| number.parse::<usize>().ok()).unwrap_or(0)
     };
     assert_eq!(from_journal("--retry-failed=error"), 2);
