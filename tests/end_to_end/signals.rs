@@ -66,7 +66,7 @@ fn what_does_not_finish_within_the_grace_is_killed_and_recorded() {
     assert!(error["message"].to_string().contains("the run was stopped: interrupted (SIGINT)"), "{error}");
     assert_eq!((&error["signal"], &error["sent_by"]), (&"SIGKILL".into(), &"forkpool".into()));
     assert!(ended.records()[1]["error"]["message"].to_string().contains("never begun"));
-    assert!(ended.stderr.contains("3 not_run"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("3 never begun"), "{}", ended.stderr);
 }
 
 #[test]
