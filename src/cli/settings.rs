@@ -324,14 +324,8 @@ fn statuses(failed: &[RetryOn]) -> Vec<Status> {
 }
 
 fn worker_command(args: &Args, protocol: Protocol, concurrency: usize) -> Result<(WorkerCommand, bool)> {
-    let wrap = match &args.workers.wrap {
-        Some(command) => {
-            let split = shell::split(command).map_err(|why| Error::refused(format!("--wrap: {why}")));
-            let (program, args) = split?;
-            std::iter::once(program.into()).chain(args).collect()
-        }
-        None => Vec::new(),
-    };
+    let wrap = args.workers.wrap.as_deref().map(shell::split).transpose();
+    let wrap = wrap.map_err(|why| Error::refused(format!("--wrap: {why}")))?.unwrap_or_default();
     if let Some(handler) = &args.workers.handler {
         let runtime = args.workers.runtime.as_deref();
         let route = args.workers.route.as_deref();

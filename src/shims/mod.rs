@@ -61,7 +61,9 @@ pub fn command(handler: &str, runtime: Option<&str>, route: Option<&str>, concur
     });
     // The runtime and the user's own words for it: `"my python" -X dev`.
     let words = shell::split(runtime.unwrap_or(shim.runtime));
-    let (program, mut args) = words.map_err(|why| Error::refused(format!("--runtime: {why}")))?;
+    let mut words = words.map_err(|why| Error::refused(format!("--runtime: {why}")))?;
+    let mut args: Vec<OsString> = words.drain(1..).map(OsString::from).collect();
+    let program = words.remove(0);
     shim.add_code(&program, &mut args);
     args.push(spec.to_string().into());
     Ok(WorkerCommand { wrap: Vec::new(), program: program.into(), args, channel: Channel::Private })

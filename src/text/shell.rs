@@ -1,15 +1,14 @@
 //! Words as a shell reads and writes them (POSIX quoting, by the crate shlex).
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
-/// The words of a command: the program and its arguments. The error is what is wrong with it.
-pub fn split(command: &str) -> Result<(String, Vec<OsString>), String> {
+/// The words of a command: the program and its arguments, so that there is at least one. The error is what is wrong with
+/// it.
+pub fn split(command: &str) -> Result<Vec<String>, String> {
     let words =
         shlex::split(command).ok_or_else(|| format!("a quote is not closed, or a backslash ends it: {command}"))?;
-    let mut words = words.into_iter();
-    let program = words.next().ok_or("it is empty")?;
-    Ok((program, words.map(OsString::from).collect()))
+    if words.is_empty() { Err("it is empty".to_owned()) } else { Ok(words) }
 }
 
 /// The words in one line, each quoted where it must be.
@@ -29,19 +28,14 @@ mod tests {
 
     #[test]
     fn what_is_joined_is_split_again() {
-        let (program, args) = split(r#"'my python' -X "a b" 'it'\''s'"#).unwrap();
-        assert_eq!((program.as_str(), args.len()), ("my python", 3));
-        let line = join(std::iter::once(OsString::from(program)).chain(args.clone()));
-        assert_eq!(split(&line).unwrap().1, args);
+        let words = split(r#"'my python' -X "a b" 'it'\''s'"#).unwrap();
+        assert_eq!((words[0].as_str(), words[1..].len()), ("my python", 3));
+        assert_eq!(split(&join(&words)).unwrap(), words);
     }
 
     #[test]
     fn a_command_is_read_as_a_shell_would_read_it() {
-        let check = |command: &str, expected: &[&str]| {
-            let (program, args) = split(command).unwrap();
-            let args = args.into_iter().map(|arg| arg.into_string().unwrap());
-            assert_eq!([program].into_iter().chain(args).collect::<Vec<String>>(), expected, "{command}");
-        };
+        let check = |command: &str, expected: &[&str]| assert_eq!(split(command).unwrap(), expected, "{command}");
         check("venv/bin/python -X dev", &["venv/bin/python", "-X", "dev"]);
         check(r#"'/opt/my tools/node'  --title="a b""#, &["/opt/my tools/node", "--title=a b"]);
         check(r"my\ python", &["my python"]);

@@ -1,14 +1,13 @@
 //! What a worker is: the command that starts it, and the handler it is supplied for.
 
 use std::ffi::OsString;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
 /// The program that is started for each slot, and how it is spoken to.
 #[derive(Debug, Clone)]
 pub struct WorkerCommand {
     /// The words of a command that is put before the program's (`--wrap`), with `{slot}` for the number of the slot.
-    pub wrap: Vec<OsString>,
+    pub wrap: Vec<String>,
     pub program: OsString,
     pub args: Vec<OsString>,
     pub channel: Channel,
@@ -18,28 +17,11 @@ impl WorkerCommand {
     /// What is executed for a slot: the program that is started, and its arguments.
     pub fn words(&self, slot: u32) -> (OsString, Vec<OsString>) {
         let slot = slot.to_string();
-        let wrap = self.wrap.iter().map(|word| {
-            let parts: Vec<&[u8]> = split(word.as_bytes(), SLOT).collect();
-            OsString::from_vec(parts.join(slot.as_bytes()))
-        });
+        let wrap = self.wrap.iter().map(|word| OsString::from(word.replace("{slot}", &slot)));
         let mut words = wrap.chain(std::iter::once(self.program.clone()));
         let first = words.next().expect("the program is a word");
         (first, words.chain(self.args.iter().cloned()).collect())
     }
-}
-
-/// What stands for the number of the slot.
-const SLOT: &[u8] = b"{slot}";
-
-/// The parts of a text between those that are `separator`.
-fn split<'a>(text: &'a [u8], separator: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
-    let mut rest = Some(text);
-    std::iter::from_fn(move || {
-        let text = rest?;
-        let at = memchr::memmem::find(text, separator);
-        rest = at.map(|at| &text[at + separator.len()..]);
-        Some(&text[..at.unwrap_or(text.len())])
-    })
 }
 
 /// Which descriptors of the worker carry the protocol.
@@ -70,7 +52,7 @@ mod tests {
     #[test]
     fn a_wrapper_goes_before_the_program_and_knows_its_slot() {
         let words = |wrap: &[&str]| {
-            let wrap = wrap.iter().map(OsString::from).collect();
+            let wrap = wrap.iter().map(|word| word.to_string()).collect();
             let args = vec!["{slot}".into()];
             let command = WorkerCommand { wrap, program: "w".into(), args, channel: Channel::Stdio };
             let (program, args) = command.words(12);
