@@ -8,7 +8,6 @@
 //!
 //! Nobody waits here, nothing is sent, and no clock is read.
 
-use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use super::super::delivery::Delivery;
@@ -16,6 +15,7 @@ use super::super::policies::{restart_pause, start_budget};
 use super::ledger::{Ledger, Limits};
 use super::slots::{Need, SlotState, Slots};
 use super::standing::{Recycling, Standing, WorkerState};
+use super::told_once::ToldOnce;
 #[cfg(test)]
 use super::waiting::Fits;
 use super::waiting::Waiting;
@@ -96,13 +96,9 @@ pub struct Dispatcher {
     keeper: Option<(u32, Instant)>,
     starts: Starts,
     /// Slots whose workers have been asked to end and are still there.
-    ending: BTreeSet<u32>,
-    /// People have been told which workers are waited for at the end of the run.
-    told_lingering: bool,
+    ending: ToldOnce,
     /// Slots whose workers have not shown yet that they work.
-    loading: BTreeSet<u32>,
-    /// People have been told which workers take long to load.
-    told_loading: bool,
+    loading: ToldOnce,
     /// The hint about silent workers has been given.
     hinted: bool,
     wakes: Wakes,
@@ -143,10 +139,8 @@ impl Dispatcher {
             recycling: None,
             keeper: None,
             starts: Starts { has_worked, ..Starts::default() },
-            ending: BTreeSet::new(),
-            told_lingering: false,
-            loading: BTreeSet::new(),
-            told_loading: false,
+            ending: ToldOnce::default(),
+            loading: ToldOnce::default(),
             hinted: false,
             wakes: Wakes::default(),
         }
@@ -381,8 +375,8 @@ impl Dispatcher {
     /// The worker of `slot` is gone.
     pub fn buried(&mut self, slot: u32, now: Instant) {
         self.starts.running -= 1;
-        self.ending.remove(&slot);
-        self.loading.remove(&slot);
+        self.ending.remove(slot);
+        self.loading.remove(slot);
         if self.recycling == Some(slot) {
             self.recycling = None;
             self.call(now);
@@ -392,26 +386,18 @@ impl Dispatcher {
     /// A worker has not ended although it was asked to a while ago. The first time, returns all slots whose workers are
     /// waited for, so that people are told once; after that, returns none.
     pub fn lingering(&mut self) -> Vec<u32> {
-        if std::mem::replace(&mut self.told_lingering, true) {
-            Vec::new()
-        } else {
-            self.ending.iter().copied().collect()
-        }
+        self.ending.tell()
     }
 
     /// A worker has been loading for a while. The first time, returns all slots whose workers are, so that people are
     /// told once; after that, returns none.
     pub fn loading(&mut self) -> Vec<u32> {
-        if std::mem::replace(&mut self.told_loading, true) {
-            Vec::new()
-        } else {
-            self.loading.iter().copied().collect()
-        }
+        self.loading.tell()
     }
 
     /// The worker of `slot` has said that it is ready, or has answered.
     pub fn proven(&mut self, slot: u32) {
-        self.loading.remove(&slot);
+        self.loading.remove(slot);
         self.starts.failed = 0;
     }
 

@@ -9,6 +9,7 @@ mod dispatcher;
 mod ledger;
 mod slots;
 mod standing;
+mod told_once;
 mod waiting;
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
