@@ -12,27 +12,24 @@ use crate::words::outcome::Status;
 /// What comes next after a run that was not refused.
 pub fn next(settings: &Settings, figures: &Figures, collected: &Collected) -> Next {
     let all = figures.all();
-    let is_cut = !collected.complete || collected.gave_up_jobs;
+    let is_cut = collected.is_cut();
     if collected.came_to_nothing || !(is_cut || all.failed() > 0) {
         return Next::Nothing;
     }
-    let line = CommandLine::of_process();
-    let needs_stdin = reads_stdin(settings);
-    if settings.journal.is_some() && is_cut {
-        Next::GoOn(Again { command: line.resumed(), needs_stdin })
-    } else if settings.journal.is_some() {
-        Next::RunFailed(Again { command: line.retrying(), needs_stdin })
-    } else if is_cut && all.get(Status::Ok) == 0 {
-        Next::Nothing
-    } else if is_cut {
-        Next::Hint("with --journal FILE, a run that was stopped can go on")
-    } else if let Some(rejects) = &settings.output.rejects {
-        let command = line.of_rejects(rejects, settings.output.input_format);
-        Next::RunFailed(Again { command, needs_stdin: false })
-    } else if all.get(Status::Ok) > 0 {
-        Next::Hint("with --rejects FILE or --journal FILE, what failed can be run again")
-    } else {
-        Next::Nothing
+    let is_any_ok = all.get(Status::Ok) > 0;
+    let same_input = |command| Again { command, needs_stdin: settings.input.reads_stdin() };
+    match (&settings.journal, is_cut, &settings.output.rejects) {
+        (Some(_), true, _) => Next::GoOn(same_input(CommandLine::of_process().resumed())),
+        (Some(_), false, _) => Next::RunFailed(same_input(CommandLine::of_process().retrying())),
+        (None, true, _) if is_any_ok => Next::Hint("with --journal FILE, a run that was stopped can go on"),
+        (None, false, Some(rejects)) => {
+            let command = CommandLine::of_process().of_rejects(rejects, settings.output.input_format);
+            Next::RunFailed(Again { command, needs_stdin: false })
+        }
+        (None, false, None) if is_any_ok => {
+            Next::Hint("with --rejects FILE or --journal FILE, what failed can be run again")
+        }
+        (None, ..) => Next::Nothing,
     }
 }
 
@@ -46,7 +43,7 @@ pub fn no_jobs(settings: &Settings) -> Vec<String> {
     let is_told = settings.report.verbosity > Verbosity::Quiet || std::io::stderr().is_terminal();
     let mut lines: Vec<String> = is_told.then_some(empty).into_iter().collect();
     let misplaced = match &settings.handler {
-        None if reads_stdin(settings) => cli::misplaced(&settings.pool.command.args),
+        None if settings.input.reads_stdin() => cli::misplaced(&settings.pool.command.args),
         _ => Vec::new(),
     };
     if !misplaced.is_empty() {
@@ -57,8 +54,4 @@ pub fn no_jobs(settings: &Settings) -> Vec<String> {
         ));
     }
     lines
-}
-
-fn reads_stdin(settings: &Settings) -> bool {
-    settings.input.files.iter().any(|file| file.path.is_none())
 }

@@ -60,7 +60,7 @@ fn words(settings: &Settings, program: &Path, jobs: Option<&Count>) -> String {
 fn count_jobs(settings: &Settings) -> Result<Option<Count>> {
     let files = source::open_files(&settings.input)?;
     let source = Source::new(&settings.input, files, &Context::alone()?)?;
-    let from_terminal = settings.input.files.iter().any(|file| file.path.is_none()) && std::io::stdin().is_terminal();
+    let from_terminal = settings.input.reads_stdin() && std::io::stdin().is_terminal();
     let journal = settings.journal.as_ref().filter(|journal| journal.mode != JournalMode::New);
     let recall = journal.map(journal::peek).transpose()?.flatten();
     if from_terminal { Ok(None) } else { source.count(recall).map(Some) }

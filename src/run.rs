@@ -145,7 +145,7 @@ impl Base {
     fn start_source(&self, opened: Opened, source: Source, context: Context, outputs: Outputs) -> Result<Collector> {
         let Opened { reporter, recall, journal, pool, clock, jobs, messages, received } = opened;
         let settings = &self.settings;
-        if settings.input.files.iter().any(|file| file.path.is_none()) && std::io::stdin().is_terminal() {
+        if settings.input.reads_stdin() && std::io::stdin().is_terminal() {
             reporter.notice("reading jobs from the terminal; Ctrl-D ends them".to_owned());
         }
         let feed = Feed {
@@ -183,9 +183,12 @@ impl Base {
     /// The exit status as of the last record: the strongest of what has happened to jobs, input and run.
     fn exit_of(&self, collected: &Collected) -> Exit {
         let jobs = if collected.failed > 0 { Exit::JobsFailed } else { Exit::Ok };
-        let is_cut = !collected.complete || collected.gave_up_jobs;
         // A run that failed enough only when nothing was left to be stopped is complete: it was not stopped.
-        let stopped = self.cancel.reason().map(|reason| reason.exit()).filter(|exit| *exit != Exit::Stopped || is_cut);
+        let stopped = self
+            .cancel
+            .reason()
+            .map(|reason| reason.exit())
+            .filter(|exit| *exit != Exit::Stopped || collected.is_cut());
         let stopped = stopped.unwrap_or(Exit::Ok);
         let input = collected.input_error.as_ref().map_or(Exit::Ok, |error| error.exit);
         jobs.max(stopped).max(input)

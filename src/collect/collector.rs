@@ -69,6 +69,13 @@ pub struct Collected {
     pub came_to_nothing: bool,
 }
 
+impl Collected {
+    /// Whether there is more to do: part of the input was not read, or jobs were given up.
+    pub fn is_cut(&self) -> bool {
+        !self.complete || self.gave_up_jobs
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Origin {
     ThisRun,

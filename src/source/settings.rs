@@ -28,6 +28,12 @@ pub struct InputFile {
     pub compression: Compression,
 }
 
+impl InputSettings {
+    pub fn reads_stdin(&self) -> bool {
+        self.files.iter().any(|file| file.path.is_none())
+    }
+}
+
 impl InputFile {
     /// How messages name it.
     pub fn name(&self) -> String {
