@@ -13,7 +13,7 @@ mod room;
 mod target;
 mod uses;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::cli::Settings;
@@ -99,10 +99,7 @@ pub fn look(settings: &Settings, context: &Context) -> Result<Ready> {
 fn of_logs(settings: &Settings) -> Result<Vec<Use>> {
     let Some(folder) = &settings.report.log_dir else { return Ok(Vec::new()) };
     let refused = |error| Error::refused(format!("--log-dir {}: {}", folder.display(), reason(&error)));
-    let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let place = if folder.exists() { folder } else { parent };
-    // A file without a name is made, to see whether others can be.
-    tempfile::tempfile_in(place).map_err(refused)?;
+    log_files::look(folder).map_err(refused)?;
     let slots = 0..u32::try_from(settings.pool.workers).unwrap_or(u32::MAX);
     Ok(slots.map(|slot| Use::of_path(Role::Log, &log_files::file_of(folder, slot))).collect())
 }

@@ -7,12 +7,12 @@
 use std::collections::HashMap;
 use std::fmt::Write as _;
 
-use crate::text::json::field;
-use crate::words::outcome::{Outcome, Status};
+use crate::words::outcome::{Outcome, Status, error_text};
 
-/// Jobs that failed for what is most likely one reason.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Jobs that failed for what is most likely one reason, as they are told, also in the summary's JSON.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct ErrorGroup {
+    #[serde(serialize_with = "by_name")]
     pub status: Status,
     pub name: String,
     /// The first line of the message. Where the messages of the jobs differ, each number in it is `#`.
@@ -21,6 +21,7 @@ pub struct ErrorGroup {
     /// The number of the first of these jobs in the input.
     pub first_job: u64,
     /// What the error of the first job that came gives as its `hint`.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
 }
 
@@ -35,15 +36,10 @@ pub struct ErrorGroups {
 
 #[derive(Debug, Clone)]
 struct Group {
-    status: Status,
-    name: String,
-    /// The message of the first job that came.
-    message: String,
+    /// As it is told where all messages are the same: that of the first job that came.
+    group: ErrorGroup,
     /// The messages differ in their numbers.
     varies: bool,
-    jobs: u64,
-    first_job: u64,
-    hint: Option<String>,
 }
 
 /// So many groups are kept: far more than anybody looks at, and a few hundred KiB at most.
@@ -65,10 +61,10 @@ impl ErrorGroups {
         // Writing to a String cannot fail.
         let _ = write!(self.key, "{}\n{name}\n", outcome.status.name());
         push_without_numbers(&message, &mut self.key);
-        if let Some(group) = self.groups.get_mut(&self.key) {
+        if let Some(Group { group, varies }) = self.groups.get_mut(&self.key) {
             group.jobs += 1;
             group.first_job = group.first_job.min(outcome.job.number);
-            group.varies |= group.message != message;
+            *varies |= group.message != message;
             return;
         }
         if self.groups.len() >= GROUPS {
@@ -76,20 +72,20 @@ impl ErrorGroups {
         }
         let (status, first_job) = (outcome.status, outcome.job.number);
         let hint = Some(text(outcome, "hint")).filter(|hint| !hint.is_empty());
-        let group = Group { status, name, message, varies: false, jobs: 1, first_job, hint };
-        self.groups.insert(self.key.clone(), group);
+        let group = ErrorGroup { status, name, message, jobs: 1, first_job, hint };
+        self.groups.insert(self.key.clone(), Group { group, varies: false });
     }
 
     /// Drops the groups with the fewest jobs.
     fn make_room(&mut self) {
-        let fewest = self.groups.values().map(|group| group.jobs).min().unwrap_or(0);
-        let before: u64 = self.jobs();
-        self.groups.retain(|_, group| group.jobs > fewest);
+        let fewest = self.groups.values().map(Group::jobs).min().unwrap_or(0);
+        let before = self.jobs();
+        self.groups.retain(|_, group| group.jobs() > fewest);
         self.other += before - self.jobs();
     }
 
     fn jobs(&self) -> u64 {
-        self.groups.values().map(|group| group.jobs).sum()
+        self.groups.values().map(Group::jobs).sum()
     }
 
     /// The commonest groups, so many at most, and how many failed jobs are in none of them.
@@ -103,22 +99,27 @@ impl ErrorGroups {
 }
 
 impl Group {
-    fn shown(&self) -> ErrorGroup {
-        let mut message = String::new();
-        if self.varies {
-            push_without_numbers(&self.message, &mut message);
-        } else {
-            message.clone_from(&self.message);
-        }
-        let (name, hint) = (self.name.clone(), self.hint.clone());
-        ErrorGroup { status: self.status, name, message, jobs: self.jobs, first_job: self.first_job, hint }
+    fn jobs(&self) -> u64 {
+        self.group.jobs
     }
+
+    fn shown(&self) -> ErrorGroup {
+        let mut shown = self.group.clone();
+        if self.varies {
+            shown.message.clear();
+            push_without_numbers(&self.group.message, &mut shown.message);
+        }
+        shown
+    }
+}
+
+fn by_name<S: serde::Serializer>(status: &Status, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(status.name())
 }
 
 /// The first line of a text field of the error, cut; empty if there is none.
 fn text(outcome: &Outcome, name: &str) -> String {
-    let raw = field(&outcome.payload, name);
-    let text = raw.and_then(|raw| serde_json::from_str::<String>(raw.get()).ok()).unwrap_or_default();
+    let text = error_text(&outcome.payload, name);
     text.trim_start().lines().next().unwrap_or_default().chars().take(LETTERS).collect()
 }
 

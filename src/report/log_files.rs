@@ -10,21 +10,27 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use crossbeam_channel::{Receiver, Sender, TrySendError};
 
 use super::notes::{Note, Notes};
+use super::whole_file;
 use crate::words::error::reason;
 
 /// The files' queue; all clones are one.
 #[derive(Clone)]
 pub struct LogFiles {
-    pieces: Sender<Piece>,
+    queue: Sender<Message>,
     /// Bytes that were dropped since a piece was queued last.
     dropped: Arc<AtomicU64>,
+}
+
+enum Message {
+    Piece(Piece),
+    /// Nothing follows. What is sent here is dropped once all before it has been written.
+    Finish(Sender<()>),
 }
 
 /// What happened to a slot's stderr.
@@ -40,25 +46,33 @@ enum What {
     End,
     /// So many bytes, of any slots, are missing before this.
     Dropped(u64),
-    /// Nothing follows.
-    Finish,
 }
 
 /// Pieces that may wait. Each is at most 64 KiB, what one read takes, so that they take no more than 16 MiB.
 const WAITING: usize = 256;
+
+/// A disk that has taken nothing for this long at the end of a run is left alone with what is still to be written.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The name of a slot's file.
 pub fn file_of(folder: &Path, slot: u32) -> PathBuf {
     folder.join(format!("w{slot}.log"))
 }
 
+/// Finds out whether there can be files in this folder, or whether it can be made. Nothing is made and nothing changed.
+pub fn look(folder: &Path) -> io::Result<()> {
+    let place = if folder.exists() { folder } else { whole_file::folder(folder) };
+    // A file without a name is made, to see whether others can be.
+    tempfile::tempfile_in(place).map(drop)
+}
+
 impl LogFiles {
     /// Starts the thread. The folder is made when there is something to write.
-    pub fn start(folder: PathBuf, notes: Arc<Notes>) -> io::Result<(LogFiles, JoinHandle<()>)> {
-        let (pieces, waiting) = crossbeam_channel::bounded(WAITING);
+    pub fn start(folder: PathBuf, notes: Arc<Notes>) -> io::Result<LogFiles> {
+        let (queue, waiting) = crossbeam_channel::bounded(WAITING);
         let writer = Writer { folder, files: HashMap::new(), notes, failed: false };
-        let thread = std::thread::Builder::new().name("log files".to_owned()).spawn(move || writer.run(&waiting))?;
-        Ok((LogFiles { pieces, dropped: Arc::default() }, thread))
+        std::thread::Builder::new().name("log files".to_owned()).spawn(move || writer.run(&waiting))?;
+        Ok(LogFiles { queue, dropped: Arc::default() })
     }
 
     pub fn add(&self, slot: u32, bytes: Bytes) {
@@ -70,20 +84,23 @@ impl LogFiles {
         self.send(slot, What::End, 0);
     }
 
-    /// Lets the thread end once it has written what waits.
+    /// Waits until everything is written, but for no disk that is stuck.
     pub fn finish(&self) {
-        // A queue that stays full is that of a disk that is stuck: the thread is left alone with it then.
-        let last = Piece { slot: 0, at: SystemTime::now(), what: What::Finish };
-        let _ = self.pieces.send_timeout(last, Duration::from_secs(1));
+        let (written, is_written) = crossbeam_channel::bounded(0);
+        if self.queue.send_timeout(Message::Finish(written), PATIENCE).is_ok() {
+            // Nothing is ever received: the wait ends when the thread is done with the message, or when it is too long.
+            let _ = is_written.recv_timeout(PATIENCE);
+        }
     }
 
     fn send(&self, slot: u32, what: What, size: u64) {
         let at = SystemTime::now();
         let dropped = self.dropped.swap(0, Ordering::Relaxed);
-        if dropped > 0 && self.pieces.try_send(Piece { slot, at, what: What::Dropped(dropped) }).is_err() {
+        let queue = |what| self.queue.try_send(Message::Piece(Piece { slot, at, what }));
+        if dropped > 0 && queue(What::Dropped(dropped)).is_err() {
             self.dropped.fetch_add(dropped, Ordering::Relaxed);
         }
-        if let Err(TrySendError::Full(_)) = self.pieces.try_send(Piece { slot, at, what }) {
+        if let Err(TrySendError::Full(_)) = queue(what) {
             self.dropped.fetch_add(size, Ordering::Relaxed);
         }
     }
@@ -105,11 +122,12 @@ struct SlotFile {
 }
 
 impl Writer {
-    fn run(mut self, waiting: &Receiver<Piece>) {
-        for piece in waiting {
-            if matches!(piece.what, What::Finish) {
-                return;
-            }
+    fn run(mut self, waiting: &Receiver<Message>) {
+        for message in waiting {
+            let piece = match message {
+                Message::Piece(piece) => piece,
+                Message::Finish(written) => return drop(written),
+            };
             // What comes after a failure is taken and forgotten, so that nothing waits for it.
             if self.failed {
                 continue;
@@ -127,7 +145,7 @@ impl Writer {
     fn write(&mut self, piece: &Piece) -> io::Result<()> {
         if !self.files.contains_key(&piece.slot) {
             // A worker that has written nothing has no file.
-            if matches!(piece.what, What::End | What::Finish) {
+            if matches!(piece.what, What::End) {
                 return Ok(());
             }
             std::fs::create_dir_all(&self.folder)?;
@@ -138,7 +156,6 @@ impl Writer {
         match &piece.what {
             What::Bytes(bytes) => slot.write(piece.at, bytes),
             What::End => slot.note(piece.at, "(the worker has ended)"),
-            What::Finish => Ok(()),
             What::Dropped(bytes) => slot.note(piece.at, &format!("({bytes} bytes are missing: the disk is slow)")),
         }
     }
@@ -183,15 +200,14 @@ mod tests {
     fn written(pieces: &[&str]) -> String {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("made");
-        let (files, thread) = LogFiles::start(path.clone(), Arc::default()).unwrap();
+        let files = LogFiles::start(path.clone(), Arc::default()).unwrap();
         for piece in pieces {
             match *piece {
                 "END" => files.end(3),
                 text => files.add(3, Bytes::copy_from_slice(text.as_bytes())),
             }
         }
-        drop(files);
-        thread.join().unwrap();
+        files.finish();
         let text = std::fs::read_to_string(file_of(&path, 3)).unwrap_or_default();
         // The time takes 24 columns and a blank.
         let lines = text.split_inclusive('\n').map(|line| {
@@ -213,10 +229,9 @@ mod tests {
     #[test]
     fn a_file_that_cannot_be_written_is_said_once() {
         let notes: Arc<Notes> = Arc::default();
-        let (files, thread) = LogFiles::start(PathBuf::from("/dev/null/no"), Arc::clone(&notes)).unwrap();
+        let files = LogFiles::start(PathBuf::from("/dev/null/no"), Arc::clone(&notes)).unwrap();
         (0..3).for_each(|slot| files.add(slot, Bytes::from_static(b"x\n")));
-        drop(files);
-        thread.join().unwrap();
+        files.finish();
         assert_eq!(notes.take(Some(std::time::Instant::now())).notes.len(), 1);
     }
 }

@@ -25,8 +25,7 @@ mod voice;
 pub mod settings;
 
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -53,8 +52,6 @@ pub struct Reporter {
     /// Every progress message of a worker is wanted, not only the last one.
     has_progress_file: bool,
     log_files: Option<LogFiles>,
-    /// Writes the log files until the last clone of the reporter is gone.
-    log_writer: Arc<Mutex<Option<JoinHandle<()>>>>,
 }
 
 /// At the end of a run, a stderr that has taken nothing for this long is given up: a terminal that is held (Ctrl-S), or
@@ -73,14 +70,8 @@ impl Reporter {
         let notes: Arc<Notes> = Arc::default();
         let log_files =
             settings.log_dir.clone().map(|folder| LogFiles::start(folder, Arc::clone(&notes))).transpose()?;
-        let (log_files, log_writer) = log_files.unzip();
-        let reporter = Reporter {
-            notes: Arc::clone(&notes),
-            verbosity,
-            has_progress_file: progress_file.is_some(),
-            log_files,
-            log_writer: Arc::new(Mutex::new(log_writer)),
-        };
+        let has_progress_file = progress_file.is_some();
+        let reporter = Reporter { notes: Arc::clone(&notes), verbosity, has_progress_file, log_files };
         let settings = settings.clone();
         let body = move || {
             let shown = Shown::new(&settings, Instant::now());
@@ -141,27 +132,15 @@ impl Reporter {
         }
     }
 
-    /// Says what is left to say, then `errors` and the lines of the summary. Waits for stderr as long as an error is to be said;
-    /// everything else is given up when nobody has read anything for a second.
+    /// Says what is left to say, then `errors` and the lines of the summary. Waits for stderr as long as an error is to
+    /// be said; everything else is given up when nobody has read anything for a second.
     pub fn end(self, errors: Vec<String>, summary: Vec<String>) {
-        self.end_log_files();
+        if let Some(files) = &self.log_files {
+            files.finish();
+        }
         let summary = summary.iter().map(|words| Note::Notice(line(words)));
         let last = errors.into_iter().map(Note::Error).chain(summary);
         self.notes.end(last.collect(), PATIENCE);
-    }
-}
-
-impl Reporter {
-    /// Waits until the log files are written, but for no disk that is stuck.
-    fn end_log_files(&self) {
-        let Some(files) = &self.log_files else { return };
-        files.finish();
-        let thread = self.log_writer.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(thread) = thread else { return };
-        let end = Instant::now() + PATIENCE;
-        while !thread.is_finished() && Instant::now() < end {
-            std::thread::sleep(PATIENCE / 1000);
-        }
     }
 }
 
@@ -174,8 +153,7 @@ impl Reporter {
     }
 
     fn without_thread(verbosity: Verbosity, has_progress_file: bool) -> Reporter {
-        let (notes, log_writer) = (Arc::default(), Arc::default());
-        Reporter { notes, verbosity, has_progress_file, log_files: None, log_writer }
+        Reporter { notes: Arc::default(), verbosity, has_progress_file, log_files: None }
     }
 
     /// What it has been told since it was last asked: lines, workers' logs (`w0: …`) and progress (`7: …`).

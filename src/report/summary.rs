@@ -140,8 +140,8 @@ impl Summary {
             by_status: serde_json::Map<String, serde_json::Value>,
             seconds: f64,
             jobs_per_second: f64,
-            ms: Option<Ms>,
-            errors: Vec<GroupJson<'a>>,
+            ms: Option<Percentiles>,
+            errors: Vec<ErrorGroup>,
             other_errors: u64,
             passed_on_retry: u64,
             resumed: u64,
@@ -165,8 +165,8 @@ impl Summary {
             by_status: by_status.collect(),
             seconds: self.elapsed.as_secs_f64(),
             jobs_per_second: self.per_second(),
-            ms: self.details.times.percentiles().map(Ms::of),
-            errors: errors.iter().map(GroupJson::of).collect(),
+            ms: self.details.times.percentiles(),
+            errors,
             other_errors: other,
             passed_on_retry: figures.passed_on_retry,
             resumed: figures.restored.total(),
@@ -212,40 +212,6 @@ impl Next {
             Next::Nothing | Next::Hint(_) => None,
             Next::GoOn(again) | Next::RunFailed(again) => Some(&again.command),
         }
-    }
-}
-
-/// Times in milliseconds.
-#[derive(serde::Serialize)]
-struct Ms {
-    p50: f64,
-    p95: f64,
-    max: f64,
-}
-
-impl Ms {
-    fn of(times: Percentiles) -> Ms {
-        let ms = |time: Duration| time.as_micros() as f64 / 1000.0;
-        Ms { p50: ms(times.p50), p95: ms(times.p95), max: ms(times.max) }
-    }
-}
-
-#[derive(serde::Serialize)]
-struct GroupJson<'a> {
-    status: &'static str,
-    name: &'a str,
-    message: &'a str,
-    jobs: u64,
-    first_job: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    hint: Option<&'a str>,
-}
-
-impl GroupJson<'_> {
-    fn of(group: &ErrorGroup) -> GroupJson<'_> {
-        let ErrorGroup { status, name, message, jobs, first_job, hint } = group;
-        let (status, hint) = (status.name(), hint.as_deref());
-        GroupJson { status, name, message, jobs: *jobs, first_job: *first_job, hint }
     }
 }
 

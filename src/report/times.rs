@@ -13,13 +13,16 @@ pub struct Times {
     max: Duration,
 }
 
-/// What a summary says of the times.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What a summary says of the times; in its JSON they are milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 pub struct Percentiles {
     /// Half of the jobs took no longer than this.
+    #[serde(serialize_with = "in_ms")]
     pub p50: Duration,
     /// 95 of 100 jobs took no longer than this.
+    #[serde(serialize_with = "in_ms")]
     pub p95: Duration,
+    #[serde(serialize_with = "in_ms")]
     pub max: Duration,
 }
 
@@ -64,6 +67,10 @@ impl Times {
         let at = |quantile| Duration::from_micros(self.micros.value_at_quantile(quantile)).min(self.max);
         Some(Percentiles { p50: at(0.50), p95: at(0.95), max: self.max })
     }
+}
+
+fn in_ms<S: serde::Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64(time.as_micros() as f64 / 1000.0)
 }
 
 #[cfg(test)]

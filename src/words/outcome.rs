@@ -115,6 +115,10 @@ impl JobError {
 
 /// The words of an error that is JSON, as in an outcome: `KittenBites: Felix bites`.
 pub fn error_words(error: &[u8]) -> String {
-    let text = |name| field(error, name).and_then(|raw| serde_json::from_str::<String>(raw.get()).ok());
-    format!("{}: {}", text("name").unwrap_or_default(), text("message").unwrap_or_default())
+    format!("{}: {}", error_text(error, "name"), error_text(error, "message"))
+}
+
+/// A field of an error that is JSON; empty where there is no such field, or it is no text.
+pub fn error_text(error: &[u8], name: &str) -> String {
+    field(error, name).and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default()
 }
