@@ -250,9 +250,10 @@ impl Base {
     }
 }
 
-/// What Ctrl-Z and a child's stop mean to the pool.
+/// What Ctrl-Z, a child's stop and SIGUSR2 mean to the pool.
 fn hooks(dispatch: &Arc<Dispatch>, clock: &Clock) -> signal::Hooks {
-    let (pausing, resuming, children) = (Arc::clone(dispatch), Arc::clone(dispatch), Arc::clone(dispatch));
+    let dispatch = || Arc::clone(dispatch);
+    let (pausing, resuming, children, renewing) = (dispatch(), dispatch(), dispatch(), dispatch());
     let (stopping, going) = (clock.clone(), clock.clone());
     signal::Hooks {
         pause: Box::new(move || {
@@ -264,6 +265,7 @@ fn hooks(dispatch: &Arc<Dispatch>, clock: &Clock) -> signal::Hooks {
             resuming.resume();
         }),
         on_child: Box::new(move || children.rouse()),
+        renew: Box::new(move || renewing.renew()),
     }
 }
 

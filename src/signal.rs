@@ -2,18 +2,19 @@
 //!
 //! After the first SIGINT, SIGTERM or SIGHUP the run reads no more and finishes what is in flight. After the second it
 //! kills at once and ends, even if a write is stuck. Ctrl-Z stops the workers too (they are in groups of their own,
-//! which the terminal does not reach), and the time until `fg` is no job's time. A signal that was ignored at the start
+//! which the terminal does not reach), and the time until `fg` is no job's time. At SIGUSR2 all workers are replaced, one
+//! at a time; before there are any, it is ignored. A signal that was ignored at the start
 //! (`nohup`, `&`) stays ignored; one that was blocked is let through.
 //!
 //! This file knows how a run is stopped (`Cancel`), but not the pool, which hears of Ctrl-Z and of stopped children
-//! through `Hooks`.
+//! through `Hooks`, as of SIGUSR2.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use rustix::process::{WaitId, WaitIdOptions};
-use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM, SIGTSTP};
+use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM, SIGTSTP, SIGUSR2};
 
 use crate::report::Reporter;
 use crate::sys;
@@ -37,6 +38,8 @@ pub struct Hooks {
     /// A child has been stopped, perhaps: each worker is to be asked (`Process::stopped_by`). It may be called
     /// although nothing has changed.
     pub on_child: Hook,
+    /// All workers are to be replaced. Returns how many; none in a run that ends.
+    pub renew: Box<dyn Fn() -> usize + Send + Sync>,
 }
 
 pub type Hook = Box<dyn Fn() + Send + Sync>;
@@ -57,7 +60,9 @@ struct Handlers {
 /// started this process may have blocked them. To be called while there is only one thread: each inherits what is
 /// blocked from the one that starts it.
 pub fn let_through() {
-    sys::signals::unblock(&[SIGINT, SIGTERM, SIGHUP, SIGTSTP, SIGCHLD, libc::SIGQUIT]);
+    sys::signals::unblock(&[SIGINT, SIGTERM, SIGHUP, SIGTSTP, SIGCHLD, SIGUSR2, libc::SIGQUIT]);
+    // Whoever tells a run to replace its workers does not mean to end one that has none yet.
+    sys::signals::ignore(SIGUSR2);
     if sys::signals::was_ignored(SIGCHLD) {
         // While SIGCHLD is ignored, the system throws away how a child has ended, so that no worker's end could be
         // explained.
@@ -80,7 +85,7 @@ pub fn install(cancel: Arc<Cancel>, hooks: Hooks, reporter: Reporter, grace: Dur
         ctrlc::set_handler(move || handlers.stop(SIGINT)).map_err(|error| failed(&error))?;
     }
     let is_wanted = |signal: &i32| *signal == SIGCHLD || !sys::signals::was_ignored(*signal);
-    let wanted: Vec<i32> = [SIGTERM, SIGHUP, SIGTSTP, SIGCHLD].into_iter().filter(is_wanted).collect();
+    let wanted: Vec<i32> = [SIGTERM, SIGHUP, SIGTSTP, SIGCHLD, SIGUSR2].into_iter().filter(is_wanted).collect();
     let mut signals = signal_hook::iterator::Signals::new(wanted).map_err(|error| failed(&error))?;
     let body = move || {
         // A child that this process was given by `exec`, or the watcher, may have ended before there was a handler:
@@ -90,6 +95,7 @@ pub fn install(cancel: Arc<Cancel>, hooks: Hooks, reporter: Reporter, grace: Dur
             match signal {
                 SIGTSTP => handlers.pause(),
                 SIGCHLD => handlers.look_at_children(),
+                SIGUSR2 => handlers.renew(),
                 signal => handlers.stop(signal),
             }
         }
@@ -133,6 +139,14 @@ impl Handlers {
         (self.hooks.resume)();
     }
 
+    fn renew(&self) {
+        match (self.hooks.renew)() {
+            0 => {}
+            1 => self.reporter.notice("SIGUSR2: replacing 1 worker".to_owned()),
+            workers => self.reporter.notice(format!("SIGUSR2: replacing {workers} workers, one at a time")),
+        }
+    }
+
     /// A child has been stopped, or has ended. A worker's end is seen by its slot without our help; other children are
     /// reaped here, and the pool is told of a stop.
     fn look_at_children(&self) {
@@ -154,7 +168,7 @@ mod tests {
         let unwanted = || -> Hook { Box::new(|| panic!("a signal to stop is nothing else")) };
         Arc::new(Handlers {
             cancel: Cancel::new(),
-            hooks: Hooks { pause: unwanted(), resume: unwanted(), on_child: unwanted() },
+            hooks: Hooks { pause: unwanted(), resume: unwanted(), on_child: unwanted(), renew: Box::new(|| 0) },
             reporter: Reporter::silent(),
             seen: AtomicU32::new(0),
             grace: Duration::from_secs(5),

@@ -40,6 +40,11 @@ impl Ear for Listener {
             News::Starved(words) => reporter.notice(words),
             News::GaveUp(error) => self.cancel.raise(Level::Abort, Reason::Failed(error)),
             News::Fatal(error) => self.cancel.raise(Level::Abort, Reason::Failed(fatal_error(&error))),
+            News::NotReplaced(why) => {
+                counters.restarted();
+                reporter.notice(format!("worker {name} is not replaced yet, the others go on: {why}"));
+            }
+            News::Renewed(workers) => reporter.notice(format!("{} replaced", counted(workers as u64, "worker"))),
             News::Lost(words) => {
                 counters.restarted();
                 reporter.notice(words);

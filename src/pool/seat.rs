@@ -12,6 +12,7 @@ use bytes::Bytes;
 
 use super::delivery::Delivery;
 use super::dispatch::{Consequence, Dispatch, Failure, Turn};
+use super::fatal::fatal_error;
 use super::session::{Action, Report, Session};
 use super::settings::PoolSettings;
 use crate::words::cancel::Level;
@@ -87,6 +88,10 @@ pub enum News {
     PassedOnRetry,
     /// No worker will ever work: the handler's own error, as JSON.
     Fatal(Bytes),
+    /// A worker that was replaced by order has no successor yet; in words, why.
+    NotReplaced(String),
+    /// All workers have been replaced that an order was for, so many.
+    Renewed(usize),
 }
 
 pub struct Seat<M, E> {
@@ -101,6 +106,12 @@ pub struct Seat<M, E> {
     obeyed: u32,
     /// The run stands still (Ctrl-Z), and so does the worker.
     paused: bool,
+    /// How many orders to replace all workers have been obeyed.
+    renewals: u32,
+    /// The slot's worker was replaced by order, and the dispatcher waits for the new one to take jobs.
+    is_awaited: bool,
+    /// People have been told that the new worker fails to start.
+    told_unreplaced: bool,
     /// A worker has been started, or tried to be.
     has_started: bool,
     /// The worker's stdin is to be closed once all that is queued for it has been written.
@@ -141,6 +152,9 @@ impl<M: WorkerControl, E: Ear> Seat<M, E> {
             ear,
             obeyed: 0,
             paused: false,
+            renewals: 0,
+            is_awaited: false,
+            told_unreplaced: false,
             has_started: false,
             close_when_written: false,
             asleep: false,
@@ -209,6 +223,10 @@ impl<M: WorkerControl, E: Ear> Seat<M, E> {
         if orders.one_at_a_time {
             self.session.one_at_a_time();
         }
+        if orders.renewals != self.renewals {
+            self.renewals = orders.renewals;
+            self.session.outdated();
+        }
         if orders.paused != self.paused {
             self.paused = orders.paused;
             self.machine.signal(if orders.paused { libc::SIGSTOP } else { libc::SIGCONT });
@@ -231,6 +249,12 @@ impl<M: WorkerControl, E: Ear> Seat<M, E> {
         let Some(standing) = self.session.standing(!self.has_started, now) else { return Turn::Sleep(None) };
         if !self.asleep && !standing.wants_a_turn() {
             return Turn::Sleep(None);
+        }
+        if standing.room > 0 && std::mem::take(&mut self.is_awaited) {
+            self.told_unreplaced = false;
+            if let Some(workers) = self.dispatch.arrived(self.number, now) {
+                self.ear.news(News::Renewed(workers));
+            }
         }
         let turn = self.dispatch.ask(self.number, standing, now);
         self.asleep = matches!(turn, Turn::Sleep(_)) && standing.wants_a_turn();
@@ -268,6 +292,11 @@ impl<M: WorkerControl, E: Ear> Seat<M, E> {
             self.failed_start(Failure::Starved, &words, Some(HIGHER_LIMIT), now);
             return;
         }
+        if self.dispatch.may_fail(self.number) {
+            self.not_replaced(words.clone());
+            self.failed_start(Failure::AtStart, &words, None, now);
+            return;
+        }
         let mut error = Error::pool(words);
         if error.message.ends_with("Exec format error") {
             error = error.hint("a script needs a first line such as #!/bin/sh");
@@ -278,8 +307,15 @@ impl<M: WorkerControl, E: Ear> Seat<M, E> {
         self.ear.news(News::GaveUp(error));
     }
 
+    /// The worker that is to take the place of one that was replaced by order fails to start. People are told once.
+    fn not_replaced(&mut self, why: String) {
+        if !std::mem::replace(&mut self.told_unreplaced, true) {
+            self.ear.news(News::NotReplaced(why));
+        }
+    }
+
     fn failed_start(&mut self, failure: Failure, words: &str, hint: Option<&str>, now: Instant) {
-        match self.dispatch.failed_start(failure) {
+        match self.dispatch.failed_start(self.number, failure) {
             Consequence::Pause(pause) => self.session.pause(now + pause),
             Consequence::GiveUp(failures) => {
                 let message = format!("workers keep failing to start ({failures} in a row): {words}");
@@ -349,7 +385,7 @@ impl<M: WorkerControl, E: Ear> Seat<M, E> {
             Action::Signal(signal) => self.machine.signal(signal),
             Action::Bury => {
                 self.machine.bury();
-                self.dispatch.buried(self.number, now);
+                self.is_awaited = self.dispatch.buried(self.number, now);
                 self.ear.news(News::Buried);
             }
         }
@@ -358,7 +394,11 @@ impl<M: WorkerControl, E: Ear> Seat<M, E> {
     fn report(&mut self, report: Report, now: Instant) {
         let news = match report {
             Report::FailedStart(failure, words, hint) => {
-                self.ear.news(News::StartFailed(words.clone()));
+                if self.dispatch.may_fail(self.number) {
+                    self.not_replaced(words.clone());
+                } else {
+                    self.ear.news(News::StartFailed(words.clone()));
+                }
                 return self.failed_start(failure, &words, hint, now);
             }
             Report::Proven => return self.dispatch.proven(self.number),
@@ -376,7 +416,10 @@ impl<M: WorkerControl, E: Ear> Seat<M, E> {
                 slots if slots.is_empty() => return,
                 slots => News::Lingering(slots, until.saturating_duration_since(now)),
             },
-            Report::Fatal(error) => News::Fatal(error),
+            Report::Fatal(error) => match self.dispatch.may_fail(self.number) {
+                true => return self.not_replaced(fatal_error(&error).message),
+                false => News::Fatal(error),
+            },
             Report::Lost(words) => News::Lost(words),
             Report::Recycled => News::Recycled,
             Report::Progress { job, data } => News::Progress { job, data },

@@ -2,10 +2,14 @@
 
 use std::collections::HashMap;
 use std::fs;
+use std::io::Write;
+use std::path::Path;
+use std::time::Duration;
 
+use libc::SIGUSR2;
 use serde_json::json;
 
-use crate::support::{Ended, chaotic, forkpool, lines, shell, side_by_side};
+use crate::support::{Ended, Running, chaotic, forkpool, kill, lines, shell, side_by_side, wait_for};
 
 /// How many jobs each process has answered with its environment.
 fn jobs_by_process(ended: &Ended) -> HashMap<u64, usize> {
@@ -167,4 +171,83 @@ fn a_program_that_cannot_be_started_is_named_before_anything_is_run() {
         assert!(ended.stderr.contains(words), "{program}: {}", ended.stderr);
         assert_eq!(ended.text(), "", "{program}");
     }
+}
+
+/// Writes a Python handler that answers with `version`, or one that cannot be loaded.
+fn edit(folder: &Path, version: Option<u32>) {
+    // The sizes of the two differ: Python takes a file of the same second and size for the one it has compiled.
+    let body = |version| {
+        let comment = "#".repeat(version as usize);
+        format!("import time\ndef handler(job): time.sleep(job); return {version} {comment}\n")
+    };
+    let body = version.map_or("def handler(:".to_owned(), body);
+    fs::write(folder.join("pet.py"), body).unwrap();
+}
+
+/// Two workers of the handler, both of which have answered a job, and how many jobs they were given.
+fn served(folder: &Path) -> (Running, std::process::ChildStdin, usize) {
+    let mut jobs = 0;
+    edit(folder, Some(1));
+    let words = "-j 2 --handler pet.py -o out.ndjson --meta";
+    let (running, mut stdin) = forkpool(words.split(' ')).current_dir(folder).start_with_stdin();
+    let both_have_answered = || {
+        jobs += 1;
+        stdin.write_all(b"0.01\n").unwrap();
+        let records = fs::read_to_string(folder.join("out.ndjson")).unwrap_or_default();
+        (records.contains("\"worker\":0") && records.contains("\"worker\":1")).then_some(())
+    };
+    wait_for(Duration::from_secs(60), both_have_answered).expect("each is given jobs");
+    (running, stdin, jobs)
+}
+
+#[test]
+fn at_sigusr2_all_workers_are_replaced_and_no_job_is_lost() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut running, mut stdin, jobs) = served(folder.path());
+    stdin.write_all(&b"0\n".repeat(1000)).unwrap();
+    edit(folder.path(), Some(2));
+    kill(running.id(), SIGUSR2);
+    running.wait_until_it_says("SIGUSR2: replacing 2 workers, one at a time");
+    stdin.write_all(&b"0\n".repeat(1000)).unwrap();
+    running.wait_until_it_says("2 workers replaced");
+    stdin.write_all(&b"0\n".repeat(1000)).unwrap();
+    drop(stdin);
+    let ended = running.end().check_status(0);
+    let records = fs::read_to_string(folder.path().join("out.ndjson")).unwrap();
+    let data: Vec<&str> = records.lines().collect();
+    assert_eq!(data.len(), jobs + 3000);
+    let (first, last) = (data[0], &data[data.len() - 1000..]);
+    assert!(first.contains("\"data\":1") && last.iter().all(|line| line.contains("\"data\":2")));
+    assert!(ended.stderr.contains("2 recycled workers"), "{}", ended.stderr);
+}
+
+#[test]
+fn a_handler_that_was_broken_by_an_edit_stops_no_run_whose_other_workers_work() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut running, mut stdin, jobs) = served(folder.path());
+    stdin.write_all(&b"0\n".repeat(100)).unwrap();
+    edit(folder.path(), None);
+    kill(running.id(), SIGUSR2);
+    running.wait_until_it_says("is not replaced yet, the others go on: the handler cannot be loaded: SyntaxError");
+    stdin.write_all(&b"0\n".repeat(100)).unwrap();
+    edit(folder.path(), Some(2));
+    running.wait_until_it_says("2 workers replaced");
+    stdin.write_all(&b"0\n".repeat(100)).unwrap();
+    drop(stdin);
+    running.end().check_status(0);
+    let records = fs::read_to_string(folder.path().join("out.ndjson")).unwrap();
+    assert_eq!(records.lines().count(), jobs + 300);
+    assert!(records.lines().rev().take(100).all(|line| line.contains("\"data\":2")), "{records}");
+}
+
+#[test]
+fn sigusr2_changes_nothing_in_a_run_that_is_being_stopped() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut running, stdin, _) = served(folder.path());
+    kill(running.id(), libc::SIGTERM);
+    running.wait_until_it_says("again to kill them");
+    kill(running.id(), SIGUSR2);
+    let ended = running.end().check_status(143);
+    assert!(!ended.stderr.contains("SIGUSR2"), "{}", ended.stderr);
+    drop(stdin);
 }

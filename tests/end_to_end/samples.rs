@@ -2,10 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::Write;
 use std::path::Path;
+use std::time::Duration;
 
 use crate::support::console::{self, Block};
-use crate::support::{project, shell};
+use crate::support::{kill, project, shell, wait_for};
 
 const DOCUMENT: &str = "samples/README.md";
 
@@ -23,13 +25,14 @@ fn check(section: &str) {
 
 // One test for each section, so that they run side by side.
 
-const SECTIONS: [&str; 6] = [
+const SECTIONS: [&str; 7] = [
     "Pipes and files",
     "A worker written for `child_process.fork()`",
     "Handlers: a plain function, no worker to write",
     "Workers without a handler, in any language",
     "Cron and CI",
     "Slots and names",
+    "A service",
 ];
 
 #[test]
@@ -50,6 +53,38 @@ fn handlers_show_what_the_document_says() {
 #[test]
 fn workers_show_what_the_document_says() {
     check(SECTIONS[3]);
+}
+
+#[test]
+fn a_service_shows_what_the_document_says() {
+    check(SECTIONS[6]);
+}
+
+#[test]
+fn programs_that_keep_a_pool_open_take_over_an_edited_handler_and_end_after_what_was_asked() {
+    for parent in ["python3 \"$PARENT\"/parent.py", "node \"$PARENT\"/parent.mjs"] {
+        let folder = tempfile::tempdir().unwrap();
+        let handler = |version: &str| format!("def pet(kitten): return kitten['name'] + ' {version}'\n");
+        fs::write(folder.path().join("pet.py"), handler("old")).unwrap();
+        let script = format!("exec {parent} pet.py -j 1 >out");
+        let (mut running, mut stdin) =
+            shell(&script, folder.path()).env("PARENT", project("samples/service")).start_with_stdin();
+        let out = || fs::read_to_string(folder.path().join("out")).unwrap_or_default();
+        let mut ask = |name: &str| {
+            writeln!(stdin, "{name}").unwrap();
+            let answer = || out().lines().find(|line| line.contains(name)).map(str::to_owned);
+            wait_for(Duration::from_secs(60), answer).unwrap_or_default()
+        };
+        assert_eq!(ask("Tom"), "\"Tom old\"", "{parent}");
+        fs::write(folder.path().join("pet.py"), handler("edited")).unwrap();
+        kill(running.id(), libc::SIGHUP);
+        running.wait_until_it_says("1 worker replaced");
+        assert_eq!(ask("Mia"), "\"Mia edited\"", "{parent}");
+        kill(running.id(), libc::SIGTERM);
+        let ended = running.end().check_status(0);
+        assert!(ended.stderr.contains("2 jobs") && ended.stderr.contains("2 ok"), "{}", ended.stderr);
+        drop(stdin);
+    }
 }
 
 #[test]

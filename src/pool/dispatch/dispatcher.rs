@@ -8,13 +8,15 @@
 //!
 //! Nobody waits here, nothing is sent, and no clock is read.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::super::delivery::Delivery;
-use super::super::policies::{restart_pause, start_budget};
+use super::super::policies::restart_pause;
 use super::ledger::{Ledger, Limits};
+use super::renewal::Renewal;
 use super::slots::{Need, SlotState, Slots};
 use super::standing::{Recycling, Standing, WorkerState};
+use super::starts::{Consequence, Failure, Starts};
 use super::told_once::ToldOnce;
 #[cfg(test)]
 use super::waiting::Fits;
@@ -47,6 +49,8 @@ pub struct Orders {
     pub one_at_a_time: bool,
     /// The run stands still (Ctrl-Z).
     pub paused: bool,
+    /// How often it has been ordered that all workers be replaced: those that are there at an order are outdated.
+    pub renewals: u32,
 }
 
 /// Who is to be woken after a call.
@@ -54,29 +58,6 @@ pub struct Orders {
 pub struct Wakes {
     pub slots: Vec<u32>,
     pub source: bool,
-}
-
-/// What a worker's end says of how workers start.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Failure {
-    /// The worker ended before it had read its first job, or before it was given one.
-    AtStart,
-    /// The worker read its first job and died. Either the job killed it or the program is broken: only other jobs can
-    /// tell.
-    InFirstJob,
-    /// The worker read its first job and died, and the job has had an attempt before.
-    InRetriedJob,
-    /// No process could be had, for want of memory, descriptors or processes.
-    Starved,
-}
-
-/// What follows from a failed start.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Consequence {
-    /// The next start must wait so long.
-    Pause(Duration),
-    /// So many starts in a row have failed: the pool gives up.
-    GiveUp(u32),
 }
 
 #[derive(Debug)]
@@ -92,6 +73,7 @@ pub struct Dispatcher {
     offered: u64,
     /// The slot that is replacing its worker in turn.
     recycling: Option<u32>,
+    renewal: Renewal,
     /// The sleeper that wakes by itself when the next delayed job is due, and when that is.
     keeper: Option<(u32, Instant)>,
     starts: Starts,
@@ -112,22 +94,17 @@ enum SourceState {
     Ended,
 }
 
-/// The budget of failed starts, and what it depends on.
-#[derive(Debug, Default)]
-struct Starts {
-    /// Failed starts in a row, over the whole pool.
-    failed: u32,
-    /// Some worker of this program has answered a job, in this run or in the one that is resumed.
-    has_worked: bool,
-    /// How many worker processes run.
-    running: u32,
-}
-
 impl Dispatcher {
     /// `has_worked` says that the program is known to answer jobs.
     pub fn new(limits: Limits, has_worked: bool) -> Dispatcher {
-        let orders =
-            Orders { level: Level::Run, why: String::new(), finished: false, one_at_a_time: false, paused: false };
+        let orders = Orders {
+            level: Level::Run,
+            why: String::new(),
+            finished: false,
+            one_at_a_time: false,
+            paused: false,
+            renewals: 0,
+        };
         Dispatcher {
             waiting: Waiting::default(),
             ledger: Ledger::new(limits),
@@ -137,8 +114,9 @@ impl Dispatcher {
             source: SourceState::Reading,
             offered: 0,
             recycling: None,
+            renewal: Renewal::default(),
             keeper: None,
-            starts: Starts { has_worked, ..Starts::default() },
+            starts: Starts::new(has_worked),
             ending: ToldOnce::default(),
             loading: ToldOnce::default(),
             hinted: false,
@@ -353,18 +331,17 @@ impl Dispatcher {
 
     /// A worker has answered a job.
     pub fn answered(&mut self) {
-        self.starts.failed = 0;
-        self.starts.has_worked = true;
+        self.starts.answered();
     }
 
     /// Whether an answer of a worker would change anything here: most would not, and need not take the lock.
     pub fn has_doubts(&self) -> bool {
-        self.starts.failed > 0 || !self.starts.has_worked
+        self.starts.has_doubts()
     }
 
     pub fn started(&mut self, slot: u32) {
         self.loading.insert(slot);
-        self.starts.running += 1;
+        self.starts.running.insert(slot);
     }
 
     /// The worker of `slot` has been asked to end, by the end of its input.
@@ -372,15 +349,41 @@ impl Dispatcher {
         self.ending.insert(slot);
     }
 
-    /// The worker of `slot` is gone.
-    pub fn buried(&mut self, slot: u32, now: Instant) {
-        self.starts.running -= 1;
+    /// The worker of `slot` is gone. Returns whether it is to be told when the new worker would take a job (`arrived`),
+    /// because the old one was to be replaced by order.
+    pub fn buried(&mut self, slot: u32, now: Instant) -> bool {
+        self.starts.running.remove(&slot);
         self.ending.remove(slot);
         self.loading.remove(slot);
+        let is_awaited = self.renewal.buried(slot);
+        if !is_awaited {
+            self.end_turn(slot, now);
+        }
+        is_awaited
+    }
+
+    /// The new worker of `slot` would take a job. Returns how many workers have been replaced by order, when this one
+    /// was the last.
+    pub fn arrived(&mut self, slot: u32, now: Instant) -> Option<usize> {
+        let replaced = self.renewal.arrived(slot);
+        self.end_turn(slot, now);
+        replaced
+    }
+
+    /// If `slot` has the turn to replace its worker, somebody else may have it now.
+    fn end_turn(&mut self, slot: u32, now: Instant) {
         if self.recycling == Some(slot) {
             self.recycling = None;
             self.call(now);
         }
+    }
+
+    /// Whether the worker of `slot` may fail to start and nothing is lost: it is to be replaced by order, or to take the
+    /// place of one that was, and others work, or are still as they were before the order.
+    pub fn may_fail(&self, slot: u32) -> bool {
+        let works = |other: u32| self.renewal.is_old(other) || !self.loading.contains(other);
+        let is_renewed = self.renewal.is_old(slot) || self.renewal.is_coming(slot);
+        is_renewed && self.starts.running.iter().any(|&other| other != slot && works(other))
     }
 
     /// A worker has not ended although it was asked to a while ago. The first time, returns all slots whose workers are
@@ -398,32 +401,15 @@ impl Dispatcher {
     /// The worker of `slot` has said that it is ready, or has answered.
     pub fn proven(&mut self, slot: u32) {
         self.loading.remove(slot);
-        self.starts.failed = 0;
+        self.starts.proven();
     }
 
-    /// A worker has ended, or could not be had, before it showed that it works.
-    pub fn failed_start(&mut self, failure: Failure) -> Consequence {
-        let is_excused = match failure {
-            Failure::AtStart => false,
-            // If some worker of this program has answered a job, the program works, and it was the job that killed this
-            // worker.
-            Failure::InFirstJob => self.starts.has_worked,
-            // The job has had an attempt before, and --retries bounds how many there are: one bad job must not use up
-            // the budget.
-            Failure::InRetriedJob => true,
-            // Other workers run the jobs; the pool gives up only where there is no worker at all.
-            Failure::Starved => self.starts.running > 0,
-        };
-        if is_excused {
-            let longest = restart_pause(u32::MAX);
-            return Consequence::Pause(if failure == Failure::Starved { longest } else { Duration::ZERO });
+    /// A worker of `slot` has ended, or could not be had, before it showed that it works.
+    pub fn failed_start(&mut self, slot: u32, failure: Failure) -> Consequence {
+        if self.may_fail(slot) {
+            return Consequence::Pause(restart_pause(u32::MAX));
         }
-        self.starts.failed += 1;
-        if self.starts.failed >= start_budget(self.slots.len()) {
-            Consequence::GiveUp(self.starts.failed)
-        } else {
-            Consequence::Pause(restart_pause(self.starts.failed))
-        }
+        self.starts.failed(failure, self.slots.len())
     }
 
     /// A worker has answered out of order. Returns whether that is news.
@@ -481,6 +467,17 @@ impl Dispatcher {
             self.orders.paused = paused;
             self.announce();
         }
+    }
+
+    /// All workers that are there are to be replaced, one slot at a time. Returns how many; none in a run that ends.
+    pub fn renew(&mut self) -> usize {
+        if self.orders.finished || self.orders.level >= Level::Drain {
+            return 0;
+        }
+        self.renewal.begin(&self.starts.running);
+        self.orders.renewals += 1;
+        self.announce();
+        self.starts.running.len()
     }
 
     /// Wakes everybody to look at the orders.

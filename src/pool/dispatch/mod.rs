@@ -7,8 +7,10 @@
 
 mod dispatcher;
 mod ledger;
+mod renewal;
 mod slots;
 mod standing;
+mod starts;
 mod told_once;
 mod waiting;
 
@@ -21,9 +23,10 @@ use crossbeam_channel::Receiver;
 use super::delivery::Delivery;
 use crate::words::cancel::Level;
 use crate::words::job::Job;
-pub use dispatcher::{Consequence, Failure, Orders, Turn, Wakes};
+pub use dispatcher::{Orders, Turn, Wakes};
 pub use ledger::Limits;
 pub use standing::{Recycling, Standing, WorkerState};
+pub use starts::{Consequence, Failure};
 
 use dispatcher::Dispatcher;
 
@@ -146,9 +149,22 @@ impl Dispatch {
         self.with(|state| state.asked_to_end(slot));
     }
 
-    /// The worker of `slot` is gone. If it was being replaced in turn, that turn is over.
-    pub fn buried(&self, slot: u32, now: Instant) {
-        self.with(|state| state.buried(slot, now));
+    /// The worker of `slot` is gone. If it was being replaced in turn, that turn is over. If it was to be replaced by
+    /// order, this returns true: the turn is over when the new worker has `arrived`.
+    pub fn buried(&self, slot: u32, now: Instant) -> bool {
+        self.with(|state| state.buried(slot, now))
+    }
+
+    /// The new worker of `slot` would take a job. Returns how many workers have been replaced by order, when this one
+    /// was the last.
+    pub fn arrived(&self, slot: u32, now: Instant) -> Option<usize> {
+        self.with(|state| state.arrived(slot, now))
+    }
+
+    /// Whether the worker of `slot` may fail to start and nothing is lost: others work, and it is to be replaced by
+    /// order, or to take the place of one that was.
+    pub fn may_fail(&self, slot: u32) -> bool {
+        self.lock().may_fail(slot)
     }
 
     /// A worker has not ended although it was asked to a while ago. The first time, returns all slots whose workers are
@@ -168,9 +184,9 @@ impl Dispatch {
         self.with(|state| state.proven(slot));
     }
 
-    /// A worker has ended, or could not be had, before it showed that it works.
-    pub fn failed_start(&self, failure: Failure) -> Consequence {
-        self.with(|state| state.failed_start(failure))
+    /// A worker of `slot` has ended, or could not be had, before it showed that it works.
+    pub fn failed_start(&self, slot: u32, failure: Failure) -> Consequence {
+        self.with(|state| state.failed_start(slot, failure))
     }
 
     /// A worker has answered out of order. Returns whether that is news.
@@ -231,6 +247,11 @@ impl Dispatch {
     /// The run goes on.
     pub fn resume(&self) {
         self.with(|state| state.pause(false));
+    }
+
+    /// All workers that are there are to be replaced, one slot at a time. Returns how many; none in a run that ends.
+    pub fn renew(&self) -> usize {
+        self.with(Dispatcher::renew)
     }
 
     /// Wakes all slots to look at their workers: one of them may have been stopped.

@@ -39,8 +39,8 @@ impl Need {
     pub fn of(standing: Standing) -> Need {
         match (standing.in_flight, standing.worker, standing.recycling) {
             (0, WorkerState::Proven, Recycling::No) => Need::Idle,
-            (0, WorkerState::Proven, _) => Need::IdleInTurn,
             (_, WorkerState::Absent { .. }, _) => Need::Start,
+            (0, WorkerState::Proven, _) | (0, _, Recycling::InTurn) => Need::IdleInTurn,
             (0, ..) => Need::Begin,
             (_, _, Recycling::No) => Need::Queue,
             _ => Need::RunEmpty,
@@ -143,6 +143,7 @@ mod tests {
             (0, WorkerState::Proven, Recycling::No, Need::Idle),
             (0, WorkerState::Proven, Recycling::InTurn, Need::IdleInTurn),
             (0, WorkerState::Unproven, Recycling::No, Need::Begin),
+            (0, WorkerState::Unproven, Recycling::InTurn, Need::IdleInTurn),
             (0, absent, Recycling::No, Need::Start),
             (3, WorkerState::Proven, Recycling::No, Need::Queue),
             (3, WorkerState::Proven, Recycling::InTurn, Need::RunEmpty),

@@ -13,6 +13,10 @@ impl ToldOnce {
         self.slots.insert(slot);
     }
 
+    pub fn contains(&self, slot: u32) -> bool {
+        self.slots.contains(&slot)
+    }
+
     pub fn remove(&mut self, slot: u32) {
         self.slots.remove(&slot);
     }

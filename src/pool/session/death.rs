@@ -123,7 +123,8 @@ fn end(
     match (ending.map(|ending| &ending.why), how) {
         (Some(Why::Stopped), Some(how)) if ending.is_some_and(|ending| !ending.was_signalled()) => {
             // We have sent the worker no signal yet: it was told to stop by somebody else, or has ended by itself.
-            format!("{how} while the run was being stopped: {stop_reason}")
+            let sender = if matches!(how, How::Signal(_)) { " (not sent by forkpool)" } else { "" };
+            format!("{how}{sender} while the run was being stopped: {stop_reason}")
         }
         (Some(Why::Stopped), _) => format!("was ended because the run was stopped: {stop_reason}"),
         (Some(Why::StartTimeout), _) => {
@@ -227,6 +228,8 @@ mod tests {
         assert!(death(&live).words.ends_with("(1m); it was still loading a model"), "{}", death(&live).words);
         let words = "was ended because the run was stopped: stopped by SIGTERM";
         check(term, ending(Why::Stopped, Some(libc::SIGTERM)), words);
+        let words = "was killed by SIGTERM (not sent by forkpool) while the run was being stopped: stopped by SIGTERM";
+        check(term, ending(Why::Stopped, None), words);
         let words = "exited with status 3 while the run was being stopped: stopped by SIGTERM";
         check(How::Code(3), ending(Why::Stopped, None), words);
     }

@@ -249,6 +249,13 @@ impl Session {
         }
     }
 
+    /// The worker is older than an order to replace all workers.
+    pub fn outdated(&mut self) {
+        if let Some(live) = self.live_mut() {
+            live.wear.outdated();
+        }
+    }
+
     /// The run is being stopped.
     pub fn cancel(&mut self, level: Level, reason: &str, now: Instant) {
         if level <= self.level {

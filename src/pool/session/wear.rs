@@ -19,13 +19,16 @@ pub struct Wear {
     memory: usize,
     /// The worker itself has asked to be replaced.
     has_asked: bool,
+    /// It was ordered that all workers be replaced, and this one was there.
+    is_outdated: bool,
 }
 
 impl Wear {
     /// `dice` is a random number in 0..1.
     pub fn new(policy: RecyclePolicy, dice: f64, now: Instant) -> Wear {
         let most_jobs = policy.jobs.unwrap_or(u64::MAX);
-        Wear { born: now, limits: policy.jittered(dice), most_jobs, answered: 0, memory: 0, has_asked: false }
+        let limits = policy.jittered(dice);
+        Wear { born: now, limits, most_jobs, answered: 0, memory: 0, has_asked: false, is_outdated: false }
     }
 
     pub fn answered(&mut self) {
@@ -38,6 +41,10 @@ impl Wear {
 
     pub fn asked(&mut self) {
         self.has_asked = true;
+    }
+
+    pub fn outdated(&mut self) {
+        self.is_outdated = true;
     }
 
     /// How many jobs the worker may still be given when it has `open` of them.
@@ -56,6 +63,7 @@ impl Wear {
         match self.has_answered() {
             true if self.has_asked || *answered >= self.most_jobs => Recycling::AtOnce,
             true if is_due => Recycling::InTurn,
+            _ if self.is_outdated => Recycling::InTurn,
             _ => Recycling::No,
         }
     }
@@ -65,7 +73,7 @@ impl Wear {
         self.born.checked_add(self.limits.age?).filter(|&at| at > now && self.has_answered())
     }
 
-    /// Every worker does at least one job before it is replaced. One that is larger or older than its limits when it
+    /// Every worker does at least one job before it is replaced, but by order. One that is larger or older than its limits when it
     /// has loaded would else be replaced again and again, and no job ever run.
     fn has_answered(&self) -> bool {
         self.answered > 0
@@ -134,6 +142,16 @@ mod tests {
         assert_eq!((wear.recycling(now), wear.jobs_left(0) > 0), (Recycling::No, true));
         wear.answered();
         assert_eq!((wear.recycling(now), wear.jobs_left(0)), (Recycling::AtOnce, 0));
+    }
+
+    #[test]
+    fn one_that_is_outdated_is_replaced_in_turn_whatever_it_has_done() {
+        let now = Instant::now();
+        for answered in [0, 1] {
+            let mut wear = worn(RecyclePolicy::default(), answered, now);
+            wear.outdated();
+            assert_eq!((wear.recycling(now), wear.jobs_left(0) > 0), (Recycling::InTurn, true));
+        }
     }
 
     #[test]

@@ -60,6 +60,8 @@ enum Op {
     Pass(u64),
     /// The run stands still for a moment (Ctrl-Z).
     Pause,
+    /// All workers are to be replaced (SIGUSR2).
+    Renew,
     /// The source reads so many jobs, if it may.
     Feed(usize),
     /// The collector receives so many outcomes.
@@ -131,6 +133,7 @@ fn ops() -> impl Strategy<Value = Op> {
         12 => slot().prop_map(Op::Work),
         6 => (0..12_000_u64).prop_map(Op::Pass),
         1 => Just(Op::Pause),
+        1 => Just(Op::Renew),
         6 => (1..6_usize).prop_map(Op::Feed),
         4 => (1..6_usize).prop_map(Op::Collect),
         2 => slot().prop_map(Op::Quit),

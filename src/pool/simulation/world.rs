@@ -379,6 +379,9 @@ impl World {
                 assert!(!timed, "nobody counts the time while the run stands still");
                 self.dispatch.resume();
             }
+            Op::Renew => {
+                self.dispatch.renew();
+            }
             Op::Feed(jobs) => self.feed(jobs),
             Op::Collect(outcomes) => self.collect(outcomes),
             Op::Quit(slot) => {

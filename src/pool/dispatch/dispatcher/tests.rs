@@ -1,5 +1,7 @@
 //! The rules of the dispatcher one by one, for a reader; that they hold together is shown by the simulation.
 
+use std::time::Duration;
+
 use super::*;
 use crate::testing::job;
 
@@ -231,11 +233,58 @@ fn a_worker_that_may_take_no_other_job_waits_for_no_turn() {
     assert!(matches!(scene.ask(1, at_once), Turn::Recycle));
 }
 
+#[test]
+fn by_order_a_turn_lasts_until_the_new_worker_would_take_a_job() {
+    let mut scene = Scene::asleep(&[proven(1), proven(1)]);
+    scene.dispatcher.started(0);
+    scene.dispatcher.started(1);
+    assert_eq!(scene.dispatcher.renew(), 2);
+    assert_eq!(scene.woken(), [0, 1]);
+    assert!(matches!(scene.ask(0, in_turn(0)), Turn::Recycle));
+    assert!(scene.dispatcher.buried(0, scene.now), "the slot is to tell of its new worker");
+    scene.dispatcher.started(0);
+    assert!(matches!(scene.ask(1, in_turn(0)), Turn::Sleep(_)), "the new worker is still loading");
+    assert_eq!(scene.dispatcher.arrived(0, scene.now), None);
+    assert_eq!(scene.woken(), [1]);
+    assert!(matches!(scene.ask(1, in_turn(0)), Turn::Recycle));
+    assert!(scene.dispatcher.buried(1, scene.now));
+    assert_eq!(scene.dispatcher.arrived(1, scene.now), Some(2));
+    assert!(!scene.dispatcher.buried(0, scene.now), "what ends after that is no part of it");
+}
+
+#[test]
+fn a_run_that_ends_replaces_nobody() {
+    let mut scene = Scene::asleep(&[proven(1)]);
+    assert_eq!(scene.dispatcher.renew(), 0, "there is no worker");
+    scene.dispatcher.started(0);
+    scene.dispatcher.stop(Level::Drain, "SIGTERM");
+    assert_eq!(scene.dispatcher.renew(), 0);
+}
+
 // ---- The budget of failed starts ----
+
+#[test]
+fn a_successor_may_fail_to_start_while_others_work() {
+    let mut scene = Scene::asleep(&[proven(1), proven(1)]);
+    for slot in [0, 1] {
+        scene.dispatcher.started(slot);
+        scene.dispatcher.proven(slot);
+    }
+    assert!(!scene.dispatcher.may_fail(0));
+    scene.dispatcher.renew();
+    assert!(scene.dispatcher.may_fail(0), "it may have been loading");
+    scene.dispatcher.buried(0, scene.now);
+    assert_eq!(verdicts(&mut scene.dispatcher, Failure::AtStart, 9), [2000; 9]);
+    scene.dispatcher.started(0);
+    scene.dispatcher.buried(1, scene.now);
+    scene.dispatcher.started(1);
+    assert!(!scene.dispatcher.may_fail(0) && !scene.dispatcher.may_fail(1), "none of the two works");
+    assert_eq!(verdicts(&mut scene.dispatcher, Failure::AtStart, 7).last(), Some(&-1));
+}
 
 /// The verdicts of failures in a row in a pool of two: pauses in milliseconds, and the end as -1.
 fn verdicts(dispatcher: &mut Dispatcher, failure: Failure, count: usize) -> Vec<i64> {
-    let verdict = |_| match dispatcher.failed_start(failure) {
+    let verdict = |_| match dispatcher.failed_start(0, failure) {
         Consequence::Pause(pause) => pause.as_millis().try_into().unwrap(),
         Consequence::GiveUp(_) => -1,
     };
