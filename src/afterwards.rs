@@ -1,10 +1,11 @@
 //! What a user can do after a run: the command that goes on or runs again what failed, and why there were no jobs.
 
 use std::io::IsTerminal;
+use std::time::Duration;
 
 use crate::cli::{self, CommandLine, Settings};
 use crate::collect::Collected;
-use crate::report::counters::Figures;
+use crate::report::counters::{Details, Figures};
 use crate::report::settings::Verbosity;
 use crate::report::summary::{Again, Next};
 use crate::words::outcome::Status;
@@ -31,6 +32,27 @@ pub fn next(settings: &Settings, figures: &Figures, collected: &Collected) -> Ne
         }
         (None, ..) => Next::Nothing,
     }
+}
+
+/// A hint for a run whose handler could have run several jobs at once, and spent its time waiting; `processor` is the
+/// processor time of its workers, loading included.
+pub fn waited(settings: &Settings, details: &Details, processor: Duration) -> Option<String> {
+    /// A run that had jobs for less than this would gain nothing that anybody notices.
+    const WORTH_WHILE: Duration = Duration::from_secs(2);
+    /// More jobs at once than this are more than most servers that a handler waits for would like.
+    const MOST: u32 = 16;
+    let busy = details.times.sum();
+    let is_meant = settings.pool.supplied && settings.pool.concurrency == 1 && details.asynchronous;
+    let at_once = (busy.as_secs_f64() / processor.as_secs_f64().max(1e-3)) as u32;
+    if !is_meant || busy < WORTH_WHILE || at_once < 4 {
+        return None;
+    }
+    let share = 100.0 * (1.0 - processor.as_secs_f64() / busy.as_secs_f64());
+    let at_once = at_once.min(MOST);
+    Some(format!(
+        "hint: the async handler waited for {share:.0} % of the time it had jobs; with --concurrency {at_once} each worker \
+         waits for {at_once} at once, up to {at_once} times as fast"
+    ))
 }
 
 /// Why a run whose input was read to its end had no jobs: in a line, and a hint at what was typed wrong. It is for a

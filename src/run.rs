@@ -242,7 +242,10 @@ impl Base {
             && !collected.came_to_nothing;
         let lines = match (exit, figures.read) {
             (Exit::Ok, 0) => afterwards::no_jobs(&self.settings),
-            _ if is_told => summary.lines(),
+            _ if is_told => {
+                let waited = afterwards::waited(&self.settings, &summary.details, sys::children::processor_time());
+                summary.lines().into_iter().chain(waited).collect()
+            }
             _ => Vec::new(),
         };
         reporter.end(errors, lines);

@@ -220,7 +220,12 @@ impl Check<'_> {
                 Body::Ok(data) => shown(data),
                 Body::Error { error, .. } => said(error),
                 Body::Fatal(error) => return Err(format!("it says that it cannot work at all: {}", said(error))),
-                Body::Progress(_) | Body::Ready | Body::Loading(_) | Body::Recycle | Body::Noise => continue,
+                Body::Progress(_)
+                | Body::Ready
+                | Body::Loading(_)
+                | Body::Asynchronous
+                | Body::Recycle
+                | Body::Noise => continue,
             };
             let place = match reply.id {
                 None => 0,

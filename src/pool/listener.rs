@@ -54,6 +54,7 @@ impl Ear for Listener {
                 reporter.verbose(format!("worker {name} was recycled"));
             }
             News::Buried => reporter.log_end(self.slot),
+            News::Asynchronous => counters.asynchronous(),
             News::NotSerial => reporter.notice(format!(
                 "worker {name} answers out of order, so each worker gets one job at a time from now on (--concurrency \
                  K gives it K at once)"

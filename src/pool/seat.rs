@@ -86,6 +86,8 @@ pub enum News {
         data: Bytes,
     },
     PassedOnRetry,
+    /// A worker could run several jobs at once.
+    Asynchronous,
     /// No worker will ever work: the handler's own error, as JSON.
     Fatal(Bytes),
     /// A worker that was replaced by order has no successor yet; in words, why.
@@ -420,6 +422,7 @@ impl<M: WorkerControl, E: Ear> Seat<M, E> {
                 true => return self.not_replaced(fatal_error(&error).message),
                 false => News::Fatal(error),
             },
+            Report::Asynchronous => News::Asynchronous,
             Report::Lost(words) => News::Lost(words),
             Report::Recycled => News::Recycled,
             Report::Progress { job, data } => News::Progress { job, data },

@@ -43,6 +43,7 @@ pub fn decode(line: &Bytes) -> Result<Reply, String> {
     let body = match status {
         "ready" => Body::Ready,
         "loading" => Body::Loading(wire.data.map_or(Bytes::new(), |raw| line.slice_ref(raw.get().as_bytes()))),
+        "async" => Body::Asynchronous,
         "recycle" => Body::Recycle,
         "fatal" => Body::Fatal(wire.error_body(line)?.0),
         _ => wire.body(line, status)?,

@@ -25,6 +25,8 @@ pub enum Body {
     Ready,
     /// The worker is loading, and has come to this step; JSON text.
     Loading(Bytes),
+    /// The worker could run several jobs at once (`--concurrency`).
+    Asynchronous,
     /// The worker asks to be replaced once its jobs are answered.
     Recycle,
     /// The worker cannot work at all, and a new one could not either: the error says why.

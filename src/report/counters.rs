@@ -23,6 +23,8 @@ pub struct Details {
     pub times: Times,
     /// Of all jobs, those from the journal among them.
     pub errors: ErrorGroups,
+    /// A worker could run several jobs at once.
+    pub asynchronous: bool,
 }
 
 /// All that is counted, as of one moment.
@@ -144,6 +146,10 @@ impl Counters {
     /// A copy of what is known besides the figures.
     pub fn copy_of_details(&self) -> Details {
         self.details().clone()
+    }
+
+    pub fn asynchronous(&self) {
+        self.details().asynchronous = true;
     }
 
     pub fn passed_on_retry(&self) {

@@ -11,6 +11,8 @@ use crate::words::outcome::Outcome;
 pub struct Times {
     micros: Histogram<u64>,
     max: Duration,
+    /// Of all jobs together.
+    sum: Duration,
 }
 
 /// What a summary says of the times; in its JSON they are milliseconds.
@@ -34,7 +36,8 @@ const LONGEST: u64 = 30 * 24 * 3600 * 1_000_000;
 impl Default for Times {
     fn default() -> Times {
         let micros = Histogram::new_with_bounds(1, LONGEST, DIGITS);
-        Times { micros: micros.expect("the bounds and the digits are such as a histogram takes"), max: Duration::ZERO }
+        let micros = micros.expect("the bounds and the digits are such as a histogram takes");
+        Times { micros, max: Duration::ZERO, sum: Duration::ZERO }
     }
 }
 
@@ -55,7 +58,13 @@ impl Times {
             let micros = u64::try_from(each.as_micros()).unwrap_or(u64::MAX);
             self.micros.saturating_record_n(micros, u64::from(jobs));
             self.max = self.max.max(each);
+            self.sum = self.sum.saturating_add(first.elapsed);
         }
+    }
+
+    /// How long the workers had a job, all together.
+    pub fn sum(&self) -> Duration {
+        self.sum
     }
 
     /// `None` if no job was given to a worker.

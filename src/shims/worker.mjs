@@ -375,6 +375,7 @@ const waiting = []; // lines that are no started jobs yet
 let next = 0; // in `waiting`
 let open = 0; // jobs started and not answered
 let ended = false;
+let isAsync = false; // the handler has returned a promise
 let loaded = false;
 
 function work(handlerOf) {
@@ -395,6 +396,8 @@ function start(line, handlerOf) {
   } catch (error) {
     return sendError(id, error);
   }
+  if (!isAsync) send('{"status":"async"}\n');
+  isAsync = true;
   open += 1;
   job.settle = (reply, value) => {
     if (job.done) return;

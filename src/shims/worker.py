@@ -530,6 +530,8 @@ def main():
     except BaseException as error:
         fatal(error)
     send('{"status":"ready"}\n')
+    if asynchronous:
+        send('{"status":"async"}\n')
     if asynchronous or CONCURRENCY > 1:
         loop = new_event_loop()
         loop.run_until_complete(serve_tasks(function, loop))

@@ -13,6 +13,7 @@ use std::io;
 use std::process::{Child, Command};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Duration;
 
 use super::{prepare_worker, signals, watcher};
 
@@ -74,6 +75,20 @@ pub fn reap_strangers() {
             reap_now(id);
         }
     }
+}
+
+/// The processor time of all children that have been reaped, and of theirs.
+pub fn processor_time() -> Duration {
+    // SAFETY: zeroes are valid for the plain struct, which getrusage fills in and which lives until it returns.
+    let usage = unsafe {
+        let mut usage: libc::rusage = std::mem::zeroed();
+        libc::getrusage(libc::RUSAGE_CHILDREN, &raw mut usage);
+        usage
+    };
+    let duration = |time: libc::timeval| {
+        Duration::from_secs(time.tv_sec.unsigned_abs()) + Duration::from_micros(time.tv_usec.unsigned_abs())
+    };
+    duration(usage.ru_utime) + duration(usage.ru_stime)
 }
 
 fn is_worker(id: i32) -> bool {

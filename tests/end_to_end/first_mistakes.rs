@@ -59,3 +59,21 @@ fn the_manual_comes_with_the_program() {
         }
     }
 }
+
+#[test]
+fn an_async_handler_that_waits_and_was_never_given_concurrency_has_a_hint_and_any_other_has_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    write("wait.mjs", "export default (job) => new Promise((done) => setTimeout(done, 200));");
+    write("wait.py", "import asyncio\nasync def wait(job): await asyncio.sleep(0.2)");
+    write("block.py", "import time\ndef block(job): time.sleep(0.2)");
+    let cases = [("wait.mjs", true), ("wait.py", true), ("block.py", false), ("wait.py --concurrency 2", false)];
+    side_by_side(cases, |(words, is_hinted)| {
+        let words = format!("-j 4 --handler {words}");
+        let jobs = "1\n".repeat(24);
+        let ended = forkpool(words.split(' ')).current_dir(folder.path()).stdin(jobs).end().check_status(0);
+        let hint = "hint: the async handler waited for";
+        assert_eq!(ended.stderr.contains(hint), is_hinted, "{words}: {}", ended.stderr);
+        assert_eq!(ended.stderr.contains("with --concurrency"), is_hinted, "{words}: {}", ended.stderr);
+    });
+}

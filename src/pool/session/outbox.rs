@@ -40,6 +40,8 @@ pub enum Report {
     Proven,
     /// A worker answered out of order without being asked to run jobs at once.
     NotSerial,
+    /// The worker could run several jobs at once.
+    Asynchronous,
     /// No worker will ever work: the handler's own error, as JSON.
     Fatal(Bytes),
     /// A worker is gone, unplanned; it is replaced if there is work.

@@ -48,6 +48,7 @@ impl Session {
             Body::Noise => {}
             Body::Ready => self.ready(now),
             Body::Loading(step) => live.step = serde_json::from_slice(&step).ok(),
+            Body::Asynchronous => self.out.reports.push(Report::Asynchronous),
             Body::Recycle => live.wear.asked(),
             Body::Fatal(error) => self.out.reports.push(Report::Fatal(error)),
             Body::Progress(data) => {
