@@ -63,6 +63,7 @@ pub fn run(settings: Settings) -> Result<Exit> {
     let Ready { source, output, is_stdout, rejects, progress_file, summary, journal, mut made, notices } = ready;
 
     base.counters.input_has(source.size);
+    base.counters.rate_is(base.settings.pool.rate);
     let outputs = base.outputs(output, rejects, &source);
     let opened = base.open(journal, progress_file.clone())?;
     if is_stdout {

@@ -56,6 +56,7 @@ pub fn pool_settings(script: &str) -> PoolSettings {
         grace: HANG,
         dump: None,
         retry: RetryPolicy { retries: 0, delay: Duration::ZERO, on: vec![Status::Died] },
+        rate: None,
         recycle: RecyclePolicy::default(),
         max_reply_bytes: 1 << 20,
         window: 1024,

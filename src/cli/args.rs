@@ -16,6 +16,7 @@ use crate::report::settings::Progress;
 use crate::text::people::duration;
 use crate::words::dialect::Quote;
 use crate::words::format::Format;
+use crate::words::rate::Rate;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -194,6 +195,13 @@ pub struct LimitArgs {
     /// Pause before the first retry; doubles each time, with jitter, up to 1 minute [default: 1s]
     #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "1s", hide_default_value = true, hide_short_help = true)]
     pub retry_delay: Duration,
+
+    /// Give out no more jobs than this, over all workers: 100/s, 90/m, 1000/h; 100/s:20 lets 20 go at once
+    ///
+    /// Each attempt counts. An error with `"retry_after":30,"pause":true` holds the whole pool back for 30 s, whether
+    /// there is a rate or not. Example: forkpool -j 8 --rate 50/s --handler fetch.mjs < urls.ndjson
+    #[arg(long, value_name = "RATE", hide_short_help = true)]
+    pub rate: Option<Rate>,
 
     /// Replace a worker after N jobs; 1 is a fresh worker for each job
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), hide_short_help = true)]

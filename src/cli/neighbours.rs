@@ -13,6 +13,8 @@ const OTHERS: &[(&[&str], &str)] = &[
     ),
     (&["--halt", "--halt-on-error"], "--max-failures N, or --fail-fast"),
     (&["--results", "--files", "--res"], "-o FILE has one record for each job"),
+    (&["--delay", "--sshdelay"], "--rate 10/s gives out no more than ten jobs a second"),
+    (&["--shuf"], "shuf INPUT | forkpool ...: jobs are given out in the input's order"),
     (&["--colsep", "-C"], "--from csv, with --delimiter C"),
     (&["--header"], "--from csv: the first row is the header; --columns-in NAMES for an input without one"),
     (

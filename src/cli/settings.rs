@@ -261,7 +261,8 @@ fn pool(args: &Args, protocol: Protocol, output: &OutputSettings) -> Result<Pool
     };
     let depth = match args.workers.depth {
         Some(depth) => depth,
-        None if supplied => Depth::Auto,
+        // A job that waits behind another in its worker would be begun later than it was given out, together with others.
+        None if supplied && args.limits.rate.is_none() => Depth::Auto,
         None => Depth::Fixed(1),
     };
     refuse_queues(protocol, depth, concurrency, args.workers.depth.is_some())?;
@@ -279,6 +280,7 @@ fn pool(args: &Args, protocol: Protocol, output: &OutputSettings) -> Result<Pool
         grace: limits.grace,
         dump: limits.dump,
         retry: retry(limits),
+        rate: limits.rate,
         recycle: RecyclePolicy { jobs: limits.recycle_jobs, memory: limits.recycle_memory, age: limits.recycle_age },
         max_reply_bytes: limits.max_reply_bytes,
         window: limits.window.map_or(least, |window| window as usize),

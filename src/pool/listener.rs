@@ -72,6 +72,10 @@ impl Ear for Listener {
             )),
             News::Lingering(slots, rest) => reporter.notice(lingering(&slots, rest)),
             News::Progress { job, data } => reporter.progress(job, &data),
+            News::HeldBack { job, pause } => reporter.notice(format!(
+                "no job is given out for {}: the error of job {job} asks for that (retry_after, pause)",
+                humantime::format_duration(pause)
+            )),
             News::PassedOnRetry => counters.passed_on_retry(),
         }
     }

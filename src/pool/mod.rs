@@ -97,7 +97,7 @@ impl Pool {
         };
         let limits =
             Limits { window: settings.window, memory: settings.memory, queued: workers * settings.ahead(), workers };
-        let dispatch = Arc::new(Dispatch::new(limits, has_worked, fresh, ring));
+        let dispatch = Arc::new(Dispatch::new(limits, settings.rate, has_worked, fresh, ring));
         Ok(Pool { dispatch, source_bell, settings, bells })
     }
 

@@ -99,13 +99,13 @@ mod tests {
 
     #[test]
     fn only_listed_failures_are_retried_unless_the_worker_says_so() {
-        let says = |retryable| RetryAdvice { retryable: Some(retryable), retry_after: None };
+        let says = |retryable| RetryAdvice { retryable: Some(retryable), ..RetryAdvice::default() };
         let policy = POLICY(1);
         assert_eq!(policy.next(Status::Error, 1, RetryAdvice::default(), 0.5), None);
         assert!(policy.next(Status::Error, 1, says(true), 0.5).is_some());
         assert_eq!(policy.next(Status::Died, 1, says(false), 0.5), None);
         assert_eq!(policy.next(Status::Died, 2, says(true), 0.5), None, "retries are used up");
-        let after = RetryAdvice { retryable: None, retry_after: Some(Duration::from_secs(90)) };
+        let after = RetryAdvice { retry_after: Some(Duration::from_secs(90)), ..RetryAdvice::default() };
         assert_eq!(policy.next(Status::Error, 1, after, 0.5), Some(Duration::from_secs(90)));
         assert_eq!(POLICY(0).next(Status::Error, 1, after, 0.5), None, "without --retries nothing is retried");
     }

@@ -86,6 +86,11 @@ pub enum News {
         data: Bytes,
     },
     PassedOnRetry,
+    /// The error of a job has the whole pool held back for so long.
+    HeldBack {
+        job: u64,
+        pause: Duration,
+    },
     /// A worker could run several jobs at once.
     Asynchronous,
     /// No worker will ever work: the handler's own error, as JSON.
@@ -426,6 +431,8 @@ impl<M: WorkerControl, E: Ear> Seat<M, E> {
             Report::Lost(words) => News::Lost(words),
             Report::Recycled => News::Recycled,
             Report::Progress { job, data } => News::Progress { job, data },
+            Report::HoldBack { job, pause } if self.dispatch.hold_back(pause, now) => News::HeldBack { job, pause },
+            Report::HoldBack { .. } => return,
             Report::PassedOnRetry => News::PassedOnRetry,
         };
         self.ear.news(news);

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::policies::{RecyclePolicy, RetryPolicy};
 use crate::protocol::Protocol;
+use crate::words::rate::Rate;
 use crate::words::worker::WorkerCommand;
 
 #[derive(Debug, Clone)]
@@ -20,6 +21,7 @@ pub struct PoolSettings {
     pub grace: Duration,
     pub dump: Option<i32>,
     pub retry: RetryPolicy,
+    pub rate: Option<Rate>,
     pub recycle: RecyclePolicy,
     pub max_reply_bytes: usize,
     /// Jobs read and not yet ended, at most.

@@ -136,6 +136,8 @@ fn normal_error(line: &Bytes, raw: &RawValue) -> (Bytes, RetryAdvice) {
         retryable: Option<&'a RawValue>,
         #[serde(borrow, default, deserialize_with = "present")]
         retry_after: Option<&'a RawValue>,
+        #[serde(borrow, default, deserialize_with = "present")]
+        pause: Option<&'a RawValue>,
     }
     let text = raw.get();
     // The probe would also take an array for its fields.
@@ -149,6 +151,7 @@ fn normal_error(line: &Bytes, raw: &RawValue) -> (Bytes, RetryAdvice) {
             .retry_after
             .and_then(|raw| raw.get().parse().ok())
             .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()),
+        pause: probe.pause.is_some_and(|raw| raw.get() == "true"),
     };
     if probe.name.is_some() {
         return (line.slice_ref(text.as_bytes()), advice);
@@ -268,10 +271,10 @@ mod tests {
 
     #[test]
     fn an_error_carries_advice_on_retries() {
-        let line =
-            r#"{"id":7,"status":"error","error":{"name":"E","message":"m","retryable":false,"retry_after":2.5}}"#;
+        let line = r#"{"id":7,"status":"error","error":{"name":"E","message":"m","retryable":false,"retry_after":2.5,"pause":true}}"#;
         let Body::Error { advice, .. } = decode(&Bytes::from_static(line.as_bytes())).unwrap().body else { panic!() };
-        let expected = RetryAdvice { retryable: Some(false), retry_after: Some(Duration::from_millis(2500)) };
+        let retry_after = Some(Duration::from_millis(2500));
+        let expected = RetryAdvice { retryable: Some(false), retry_after, pause: true };
         assert_eq!(advice, expected);
     }
 

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use super::errors::ErrorGroups;
 use super::times::Times;
 use crate::words::outcome::{Outcome, Status};
+use crate::words::rate::Rate;
 
 /// Shared by all threads of a run.
 #[derive(Debug, Default)]
@@ -38,6 +39,8 @@ pub struct Figures {
     pub input_bytes: Option<u64>,
     /// All of the input has been read, or as much of it as will be.
     pub input_ended: bool,
+    /// What `--rate` allows.
+    pub rate: Option<Rate>,
     /// Jobs that this run has brought to their end.
     pub ended: ByStatus,
     /// Jobs whose outcome came from the journal.
@@ -106,6 +109,10 @@ impl Counters {
 
     pub fn input_has(&self, bytes: Option<u64>) {
         self.figures().input_bytes = bytes;
+    }
+
+    pub fn rate_is(&self, rate: Option<Rate>) {
+        self.figures().rate = rate;
     }
 
     pub fn journal_has(&self, jobs: u64) {

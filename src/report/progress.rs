@@ -160,7 +160,7 @@ fn words(figures: &Figures, estimate: Option<Estimate>, per_second: f64, message
             Some(estimate) => format!("{} ({:.0}%)", count(ended), estimate.share * 100.0),
             None => count(ended),
         },
-        rate: rate(per_second),
+        rate: rate_words(figures, per_second),
         left: time_left(estimate).map(|left| format!("ETA {left}")),
         failed: some(figures.ended.failed(), "failed"),
         restored: some(figures.restored.total(), "from the journal"),
@@ -178,9 +178,15 @@ fn plain_line(figures: &Figures, now: Instant) -> String {
         }
     }
     parts.extend(estimate.map(|estimate| format!("{:.0}%", estimate.share * 100.0)));
-    parts.push(rate(rate_so_far(figures, now)));
+    parts.push(rate_words(figures, rate_so_far(figures, now)));
     parts.extend(time_left(estimate).map(|left| format!("about {left} left")));
     parts.join(", ")
+}
+
+/// `120/s`, and whether it is `--rate` that makes it no more.
+fn rate_words(figures: &Figures, per_second: f64) -> String {
+    let is_bound = figures.rate.is_some_and(|rate| rate.binds(per_second));
+    format!("{}{}", rate(per_second), if is_bound { " (--rate)" } else { "" })
 }
 
 fn time_left(estimate: Option<Estimate>) -> Option<String> {
@@ -219,6 +225,9 @@ mod tests {
         some.input_bytes = Some(4000);
         assert_eq!(plain_line(&some, now), "1,200 done, 10 failed, 30%, 120/s, about 23 s left");
         assert_eq!(plain_line(&Figures::default(), now), "0 done, 0.0/s");
+        let bound = |rate: &str| Figures { rate: rate.parse().ok(), ..some };
+        assert!(plain_line(&bound("130/s"), now).contains("120/s (--rate)"), "{}", plain_line(&bound("130/s"), now));
+        assert!(!plain_line(&bound("150/s"), now).contains("(--rate)"));
     }
 
     #[test]

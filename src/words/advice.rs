@@ -7,4 +7,6 @@ use std::time::Duration;
 pub struct RetryAdvice {
     pub retryable: Option<bool>,
     pub retry_after: Option<Duration>,
+    /// All other jobs are to be held back as long as `retry_after` says, too.
+    pub pause: bool,
 }

@@ -10,4 +10,5 @@ pub mod job;
 pub mod layout;
 pub mod message;
 pub mod outcome;
+pub mod rate;
 pub mod worker;

@@ -131,3 +131,26 @@ fn bystanders_of_a_retried_crash_keep_their_first_attempt() {
     }
     assert_eq!(attempts, expected);
 }
+
+#[test]
+fn no_more_jobs_are_given_out_than_the_rate_allows_retries_among_them() {
+    // 20 jobs, each of which fails once: 40 attempts, of which the first two may come at once.
+    let jobs = vec![json!({"do": "error", "until": 2}); 20];
+    for (words, attempts) in [("--rate 100/s", 20), ("--rate 100/s --retries 1 --retry-on error --retry-delay 0", 40)] {
+        let begun = Instant::now();
+        let ended = chaotic(&format!("-j 4 {words}")).stdin(lines(&jobs)).end();
+        assert_eq!(ended.records().len(), 20, "{}", ended.stderr);
+        let least = Duration::from_millis(10 * (attempts - 2));
+        assert!(begun.elapsed() >= least, "{words}: {:?}", begun.elapsed());
+    }
+}
+
+#[test]
+fn a_rate_that_is_none_is_refused() {
+    for (rate, why) in
+        [("fast", "expected a rate such as"), ("0/s", "more than nothing"), ("5/s:0", "one job at least")]
+    {
+        let ended = chaotic(&format!("--rate {rate}")).end().check_status(2);
+        assert!(ended.stderr.contains(why), "{}", ended.stderr);
+    }
+}

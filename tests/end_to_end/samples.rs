@@ -25,7 +25,7 @@ fn check(section: &str) {
 
 // One test for each section, so that they run side by side.
 
-const SECTIONS: [&str; 7] = [
+const SECTIONS: [&str; 8] = [
     "Pipes and files",
     "A worker written for `child_process.fork()`",
     "Handlers: a plain function, no worker to write",
@@ -33,6 +33,7 @@ const SECTIONS: [&str; 7] = [
     "Cron and CI",
     "Slots and names",
     "A service",
+    "A server that has limits",
 ];
 
 #[test]
@@ -53,6 +54,11 @@ fn handlers_show_what_the_document_says() {
 #[test]
 fn workers_show_what_the_document_says() {
     check(SECTIONS[3]);
+}
+
+#[test]
+fn a_server_that_has_limits_shows_what_the_document_says() {
+    check(SECTIONS[7]);
 }
 
 #[test]

@@ -4,11 +4,11 @@
 //! comes later finds the slot among the sleepers, and no wake-up is lost. A sleeper that is woken is *called*, and the
 //! job that it was called for is promised to it: nobody else is woken for that job, and slots whose need is smaller
 //! leave the job alone. After each call of a method, whatever it was, enough sleepers have been called for the jobs
-//! that wait, and one sleeper, the *keeper*, knows when the next delayed job is due.
+//! that wait, and one sleeper, the *keeper*, knows when the next job is due that is delayed, or held back by `--rate` or a pause.
 //!
 //! Nobody waits here, nothing is sent, and no clock is read.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::super::delivery::Delivery;
 use super::super::policies::restart_pause;
@@ -17,12 +17,12 @@ use super::renewal::Renewal;
 use super::slots::{Need, SlotState, Slots};
 use super::standing::{Recycling, Standing, WorkerState};
 use super::starts::{Consequence, Failure, Starts};
+use super::throttle::Throttle;
 use super::told_once::ToldOnce;
-#[cfg(test)]
-use super::waiting::Fits;
-use super::waiting::Waiting;
+use super::waiting::{Fits, Waiting};
 use crate::words::cancel::Level;
 use crate::words::job::Job;
+use crate::words::rate::Rate;
 
 /// What a slot is to do next.
 #[derive(Debug)]
@@ -64,6 +64,7 @@ pub struct Wakes {
 pub struct Dispatcher {
     waiting: Waiting,
     ledger: Ledger,
+    throttle: Throttle,
     slots: Slots,
     orders: Orders,
     /// How often the orders have changed, so that a slot sees at a glance whether it knows them.
@@ -74,7 +75,7 @@ pub struct Dispatcher {
     /// The slot that is replacing its worker in turn.
     recycling: Option<u32>,
     renewal: Renewal,
-    /// The sleeper that wakes by itself when the next delayed job is due, and when that is.
+    /// The sleeper that wakes by itself when the next job is due that is delayed or held back, and when that is.
     keeper: Option<(u32, Instant)>,
     starts: Starts,
     /// Slots whose workers have been asked to end and are still there.
@@ -96,7 +97,7 @@ enum SourceState {
 
 impl Dispatcher {
     /// `has_worked` says that the program is known to answer jobs.
-    pub fn new(limits: Limits, has_worked: bool) -> Dispatcher {
+    pub fn new(limits: Limits, rate: Option<Rate>, has_worked: bool) -> Dispatcher {
         let orders = Orders {
             level: Level::Run,
             why: String::new(),
@@ -108,6 +109,7 @@ impl Dispatcher {
         Dispatcher {
             waiting: Waiting::default(),
             ledger: Ledger::new(limits),
+            throttle: Throttle::new(rate),
             slots: Slots::new(limits.workers),
             orders,
             edition: 0,
@@ -210,32 +212,40 @@ impl Dispatcher {
             return Turn::Sleep(None);
         }
         let need = Need::of(standing);
-        let free = self.available(need).saturating_sub(self.slots.called_above(need));
+        let free = self.available(need, now).saturating_sub(self.slots.called_above(need));
         if free == 0 {
             return self.sleep(slot, need, now);
         }
         let jobs = self.waiting.take(standing.room.min(free), need.fits(), self.slots.len());
         assert!(!jobs.is_empty(), "a slot that has a turn has something to do");
+        self.throttle.took(jobs.len(), now);
         Turn::Jobs(jobs)
     }
 
-    /// Puts `slot` among the sleepers. One of them wakes when the next delayed job is due.
+    /// Puts `slot` among the sleepers. One of them wakes when the next job is due.
     fn sleep(&mut self, slot: u32, need: Need, now: Instant) -> Turn {
         self.slots.set(slot, SlotState::Asleep(need));
-        let due = self.waiting.next_due().filter(|&due| self.keeper.is_none_or(|(_, at)| at > due));
+        let due = self.next_due(now).filter(|&due| self.keeper.is_none_or(|(_, at)| at > due));
         if let Some(at) = due {
             self.keeper = Some((slot, at.max(now)));
         }
         Turn::Sleep(due)
     }
 
+    /// When a job will be due that is not due now: a delayed one, or one that --rate or a pause holds back.
+    fn next_due(&self, now: Instant) -> Option<Instant> {
+        let is_held = self.waiting.due(Fits::Any) > self.throttle.allows(now) && self.orders.level < Level::Drain;
+        let held = if is_held { self.throttle.next(now) } else { None };
+        [self.waiting.next_due(), held].into_iter().flatten().min()
+    }
+
     /// How many of the jobs that wait a slot with this need could take, if none were promised to others.
-    fn available(&self, need: Need) -> usize {
+    fn available(&self, need: Need, now: Instant) -> usize {
         let runs_empty = need == Need::RunEmpty && self.recycling.is_none();
         if self.ledger.is_behind() || runs_empty || self.orders.level >= Level::Drain {
             return 0;
         }
-        self.waiting.due(need.fits())
+        self.waiting.due(need.fits()).min(self.throttle.allows(now))
     }
 
     fn may_recycle(&self, recycling: Recycling) -> bool {
@@ -252,7 +262,7 @@ impl Dispatcher {
         if self.slots.any_asleep() {
             self.waiting.mature(now);
             for need in Need::ALL.into_iter().rev() {
-                let jobs = self.available(need);
+                let jobs = self.available(need, now);
                 while self.slots.expected(need) < jobs
                     && let Some(slot) = self.slots.find_asleep(need)
                 {
@@ -264,14 +274,14 @@ impl Dispatcher {
             {
                 self.wake(slot);
             }
-            self.keep_time();
+            self.keep_time(now);
         }
         self.call_source();
     }
 
-    /// Sees that a sleeper wakes when the next delayed job is due.
-    fn keep_time(&mut self) {
-        let Some(due) = self.waiting.next_due() else { return };
+    /// Sees that a sleeper wakes when the next job is due.
+    fn keep_time(&mut self, now: Instant) {
+        let Some(due) = self.next_due(now) else { return };
         // A slot that has been called will ask again, and learns the time then.
         if self.keeper.is_some_and(|(_, at)| at <= due) || self.slots.called() > 0 {
             return;
@@ -422,6 +432,11 @@ impl Dispatcher {
         is_news
     }
 
+    /// An error asks that the whole pool gives out nothing for so long. Returns whether that is news.
+    pub fn hold_back(&mut self, pause: Duration, now: Instant) -> bool {
+        self.throttle.hold(now.checked_add(pause).unwrap_or(now), now)
+    }
+
     /// Whether the hint about silent workers is still to be given. It counts as given after this call, since people
     /// need it once.
     pub fn take_hint(&mut self) -> bool {
@@ -519,12 +534,13 @@ impl Dispatcher {
         let has_jobs = || {
             let need = Need::of(standing);
             let is_due = self.waiting.next_due().is_some_and(|at| at <= now) && need.fits() == Fits::Any;
-            standing.room > 0 && (self.available(need) > 0 || (is_due && !self.ledger.is_behind()))
+            let may = self.throttle.allows(now) > 0 && !self.ledger.is_behind();
+            standing.room > 0 && (self.available(need, now) > 0 || (is_due && may))
         };
         match standing.worker {
             WorkerState::Absent { start_at, .. } => {
                 let coming = self.slots.expected(Need::Start) + self.slots.idle();
-                start_at <= now && self.available(Need::Start) > coming && self.needs_another_worker()
+                start_at <= now && self.available(Need::Start, now) > coming && self.needs_another_worker()
             }
             _ if standing.in_flight == 0 && self.may_recycle(standing.recycling) => true,
             _ => has_jobs(),

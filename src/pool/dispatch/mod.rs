@@ -11,18 +11,20 @@ mod renewal;
 mod slots;
 mod standing;
 mod starts;
+mod throttle;
 mod told_once;
 mod waiting;
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::Receiver;
 
 use super::delivery::Delivery;
 use crate::words::cancel::Level;
 use crate::words::job::Job;
+use crate::words::rate::Rate;
 pub use dispatcher::{Orders, Turn, Wakes};
 pub use ledger::Limits;
 pub use standing::{Recycling, Standing, WorkerState};
@@ -48,11 +50,12 @@ impl Dispatch {
     /// `ring` wakes threads; `has_worked` says that the program is known to answer jobs.
     pub fn new(
         limits: Limits,
+        rate: Option<Rate>,
         has_worked: bool,
         fresh: Receiver<Vec<Job>>,
         ring: impl Fn(&Wakes) + Send + Sync + 'static,
     ) -> Dispatch {
-        let state = Mutex::new(Dispatcher::new(limits, has_worked));
+        let state = Mutex::new(Dispatcher::new(limits, rate, has_worked));
         Dispatch {
             state,
             news: Condvar::new(),
@@ -192,6 +195,11 @@ impl Dispatch {
     /// A worker has answered out of order. Returns whether that is news.
     pub fn not_serial(&self) -> bool {
         self.with(Dispatcher::not_serial)
+    }
+
+    /// An error asks that the whole pool gives out nothing for so long. Returns whether that is news.
+    pub fn hold_back(&self, pause: Duration, now: Instant) -> bool {
+        self.with(|state| state.hold_back(pause, now))
     }
 
     /// Whether the hint about silent workers is still to be given. It counts as given after this call, since people

@@ -56,6 +56,11 @@ pub enum Report {
         job: u64,
         data: Bytes,
     },
+    /// The error of a job asks that the whole pool is held back for so long.
+    HoldBack {
+        job: u64,
+        pause: Duration,
+    },
     /// A job succeeded after a failed attempt.
     PassedOnRetry,
 }

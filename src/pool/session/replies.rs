@@ -106,6 +106,9 @@ impl Session {
             }
             Answer::Error(error, advice) => {
                 let fields = &self.settings.redact;
+                if let Some(pause) = advice.retry_after.filter(|_| advice.pause) {
+                    self.out.reports.push(Report::HoldBack { job: open.delivery.job.number, pause });
+                }
                 let error = if fields.is_empty() { error } else { redact(&error, fields) };
                 self.fail(open.delivery, Status::Error, error, advice, elapsed, now);
             }

@@ -27,6 +27,10 @@ pub struct Surroundings {
     pub out_of_order: bool,
     /// How many failed starts were told to people.
     pub failed_starts: u32,
+    /// When each job was given to a worker.
+    pub given: Vec<Instant>,
+    /// When the pool was held back, from when until when.
+    pub held: Vec<(Instant, Instant)>,
 }
 
 impl Surroundings {
@@ -41,6 +45,8 @@ impl Surroundings {
             gave_up: false,
             out_of_order: false,
             failed_starts: 0,
+            given: Vec::new(),
+            held: Vec::new(),
         }
     }
 }
@@ -89,7 +95,11 @@ impl WorkerControl for SimulatedMachine {
         Wrote::Bytes(room)
     }
 
-    fn expect(&mut self, _: usize) {}
+    fn expect(&mut self, _: usize) {
+        let mut surroundings = self.surroundings.borrow_mut();
+        let now = surroundings.now;
+        surroundings.given.push(now);
+    }
 
     fn close_input(&mut self) -> bool {
         if let Some(worker) = &mut self.worker {

@@ -19,7 +19,8 @@
 //! circles". The source is not woken, a stop forgets what waits, the end of the work is not announced: "nothing hangs".
 //! The window is not kept, memory is not kept, jobs go out while the collector is behind (10): "no more than a window",
 //! "memory stays within --memory". Jobs that kill their worker, or retries of one, count as failed starts (9): "the
-//! pool gives up only on bad starts".
+//! pool gives up only on bad starts". What is given out is not charged to the rate: "no more jobs than --rate allows";
+//! nobody keeps the time of a job that the rate holds back: "nothing hangs".
 //!
 //! `seat`: a slot of a stopped run asks again at once (11): "nobody turns in circles". Refused jobs are lost: "every
 //! job ends once". Orders are not obeyed: "a stopped run ends soon". A slot counts the time of a run that stands still:
@@ -47,6 +48,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
+use crate::words::rate::Rate;
 use worker::{Deed, Habit};
 use world::World;
 
@@ -62,6 +64,8 @@ enum Op {
     Pause,
     /// All workers are to be replaced (SIGUSR2).
     Renew,
+    /// An error asks that nothing is given out for so many milliseconds.
+    HoldBack(u64),
     /// The source reads so many jobs, if it may.
     Feed(usize),
     /// The collector receives so many outcomes.
@@ -95,6 +99,7 @@ struct Scenario {
     recycle_age: Option<Duration>,
     window: usize,
     memory: usize,
+    rate: Option<Rate>,
 }
 
 impl Scenario {
@@ -134,6 +139,7 @@ fn ops() -> impl Strategy<Value = Op> {
         6 => (0..12_000_u64).prop_map(Op::Pass),
         1 => Just(Op::Pause),
         1 => Just(Op::Renew),
+        1 => (1..5000_u64).prop_map(Op::HoldBack),
         6 => (1..6_usize).prop_map(Op::Feed),
         4 => (1..6_usize).prop_map(Op::Collect),
         2 => slot().prop_map(Op::Quit),
@@ -179,9 +185,10 @@ fn scenarios() -> impl Strategy<Value = Scenario> {
     let shape =
         (habits(), 1..=6_usize, 0..3_u32, prop::option::of(0..5000_u64), any::<bool>(), 0..3_u32, any::<bool>());
     let recycling = (prop::option::of(1..5_u64), prop::option::of(1..20_000_u64));
+    let rate = prop::option::weighted(0.3, (1..3000_u64, 1..4_u32));
     let stop = prop::option::weighted(0.3, (any::<bool>(), 0..40_usize));
-    (jobs(), prop::collection::vec(ops(), 0..50), shape, any::<bool>(), recycling, stop, size, bounds).prop_map(
-        |(jobs, mut ops, shape, dump, recycling, stop, size, bounds)| {
+    (jobs(), prop::collection::vec(ops(), 0..50), shape, any::<bool>(), recycling, stop, size, (bounds, rate)).prop_map(
+        |(jobs, mut ops, shape, dump, recycling, stop, size, (bounds, rate))| {
             let (habit, depth, retries, ready, supplied, bad_starts, says_ready) = shape;
             let (slots, job_bytes) = size;
             if let Some((drain, at)) = stop {
@@ -205,6 +212,10 @@ fn scenarios() -> impl Strategy<Value = Scenario> {
                 recycle_age: recycling.1.map(Duration::from_millis),
                 window: bounds.0,
                 memory: bounds.1,
+                rate: rate.map(|(ms, burst)| Rate {
+                    interval: Duration::from_millis(ms),
+                    slack: (burst - 1) * Duration::from_millis(ms),
+                }),
             }
         },
     )

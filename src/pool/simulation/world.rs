@@ -113,7 +113,7 @@ impl World {
             queued: settings.workers * settings.ahead(),
             workers: settings.workers,
         };
-        let dispatch = Arc::new(Dispatch::new(limits, false, fresh, ring(&rung)));
+        let dispatch = Arc::new(Dispatch::new(limits, scenario.rate, false, fresh, ring(&rung)));
         let slot = |number: usize| {
             let machine = SimulatedMachine::new(Rc::clone(&surroundings));
             let ear = SimulatedEar { surroundings: Rc::clone(&surroundings) };
@@ -382,6 +382,11 @@ impl World {
             Op::Renew => {
                 self.dispatch.renew();
             }
+            Op::HoldBack(ms) => {
+                let pause = Duration::from_millis(ms);
+                self.dispatch.hold_back(pause, self.now);
+                self.surroundings.borrow_mut().held.push((self.now, self.now + pause));
+            }
             Op::Feed(jobs) => self.feed(jobs),
             Op::Collect(outcomes) => self.collect(outcomes),
             Op::Quit(slot) => {
@@ -426,6 +431,23 @@ impl World {
                 "memory stays within --memory: {bytes} of {most} bytes"
             );
         });
+    }
+
+    /// No job is given out while the pool is held back, nor more jobs in any time than --rate allows.
+    fn check_rate(&self) {
+        let surroundings = self.surroundings.borrow();
+        let given = &surroundings.given;
+        for (from, until) in &surroundings.held {
+            let is_early = |at: &&Instant| from < *at && *at < until;
+            assert_eq!(given.iter().find(is_early), None, "nothing is given out in a pause");
+        }
+        let Some(rate) = self.scenario.rate else { return };
+        for (first, from) in given.iter().enumerate() {
+            for (more, at) in (1..).zip(&given[first..]) {
+                let most = (*at - *from + rate.slack).as_nanos() / rate.interval.as_nanos() + 1;
+                assert!(more <= most, "no more jobs than --rate allows: {more} of {most}");
+            }
+        }
     }
 
     fn check_clocks(&self, model: &SlotModel) {
@@ -479,6 +501,7 @@ impl World {
 
     /// What must hold of the outcomes.
     pub fn judge(&mut self) {
+        self.check_rate();
         self.seen.was_stopped = self.stopped_at.is_some();
         self.seen.out_of_order = self.surroundings.borrow().out_of_order;
         self.seen.judge(&self.scenario, |job| self.scenario.jobs[job as usize - 1]);
@@ -540,5 +563,6 @@ fn settings(scenario: &Scenario) -> PoolSettings {
         memory: scenario.memory,
         keep_jobs: true,
         redact: vec![],
+        rate: scenario.rate,
     }
 }

@@ -41,7 +41,7 @@ impl Scene {
         let limits = Limits { window: settings.window, memory: settings.memory, queued: 1, workers: 1 };
         let ringing = bell.clone();
         let ring = move |wakes: &Wakes| wakes.slots.iter().for_each(|_| ringing.ring());
-        let dispatch = Arc::new(Dispatch::new(limits, false, fresh, ring));
+        let dispatch = Arc::new(Dispatch::new(limits, None, false, fresh, ring));
         let (cancel, counters) = (Cancel::new(), Arc::default());
         let (slot_reporter, slot_counters) = (reporter.clone(), Arc::clone(&counters));
         let (slot_dispatch, slot_clock) = (Arc::clone(&dispatch), clock.clone());

@@ -75,7 +75,7 @@ impl Scene {
                 bell.ring();
             }
         };
-        let dispatch = Arc::new(Dispatch::new(limits, false, fresh, ring));
+        let dispatch = Arc::new(Dispatch::new(limits, None, false, fresh, ring));
         let feed = Feed {
             jobs,
             messages: sender,

@@ -1,7 +1,5 @@
 //! The rules of the dispatcher one by one, for a reader; that they hold together is shown by the simulation.
 
-use std::time::Duration;
-
 use super::*;
 use crate::testing::job;
 
@@ -17,7 +15,7 @@ impl Scene {
     /// All slots sleep, in the order given.
     fn asleep(standings: &[Standing]) -> Scene {
         let limits = Limits { window: 100, memory: 1000, queued: 100, workers: standings.len() };
-        let mut scene = Scene { dispatcher: Dispatcher::new(limits, false), now: Instant::now() };
+        let mut scene = Scene { dispatcher: Dispatcher::new(limits, None, false), now: Instant::now() };
         for (slot, standing) in (0..).zip(standings) {
             assert!(matches!(scene.ask(slot, *standing), Turn::Sleep(_)));
         }
@@ -185,7 +183,7 @@ fn an_earlier_retry_finds_a_new_keeper_and_a_later_one_needs_none() {
 fn the_first_worker_of_a_slot_is_started_at_once_and_others_where_there_may_be_work() {
     let mut scene = Scene::asleep(&[]);
     let is_started = |scene: &mut Scene, is_first| matches!(scene.ask(0, absent(scene.now, is_first)), Turn::Start);
-    scene.dispatcher = Dispatcher::new(Limits { window: 9, memory: 9, queued: 1, workers: 1 }, false);
+    scene.dispatcher = Dispatcher::new(Limits { window: 9, memory: 9, queued: 1, workers: 1 }, None, false);
     assert!(is_started(&mut scene, true) && is_started(&mut scene, false), "the input may bring more");
     scene.dispatcher.source_ended();
     assert!(is_started(&mut scene, true));
@@ -261,6 +259,32 @@ fn a_run_that_ends_replaces_nobody() {
     assert_eq!(scene.dispatcher.renew(), 0);
 }
 
+// ---- The rate ----
+
+#[test]
+fn a_job_that_the_rate_holds_back_goes_to_the_first_slot_that_wakes_when_it_is_due() {
+    let mut scene = Scene::asleep(&[proven(0), proven(0)]);
+    scene.dispatcher.throttle = Throttle::new(Some(Rate { interval: 10 * MS, slack: Duration::ZERO }));
+    assert_eq!(scene.offer(&[1, 2]), [0], "only one may go");
+    assert_eq!(scene.jobs(0, proven(0)), [1]);
+    assert_eq!(scene.woken(), [1], "it is to keep the time");
+    let due = scene.now + 10 * MS;
+    assert!(matches!(scene.ask(1, proven(0)), Turn::Sleep(Some(at)) if at == due));
+    scene.now = due;
+    assert_eq!(scene.jobs(1, proven(0)), [2]);
+}
+
+#[test]
+fn while_the_pool_is_held_back_no_job_is_given_out() {
+    let mut scene = Scene::asleep(&[proven(0)]);
+    assert!(scene.dispatcher.hold_back(10 * MS, scene.now));
+    let due = scene.now + 10 * MS;
+    assert_eq!(scene.offer(&[1]), [0], "it is to keep the time");
+    assert!(matches!(scene.ask(0, proven(0)), Turn::Sleep(Some(at)) if at == due));
+    scene.now = due;
+    assert_eq!(scene.jobs(0, proven(0)), [1]);
+}
+
 // ---- The budget of failed starts ----
 
 #[test]
@@ -292,7 +316,7 @@ fn verdicts(dispatcher: &mut Dispatcher, failure: Failure, count: usize) -> Vec<
 }
 
 fn pool_of_two(has_worked: bool) -> Dispatcher {
-    Dispatcher::new(Limits { window: 9, memory: 9, queued: 2, workers: 2 }, has_worked)
+    Dispatcher::new(Limits { window: 9, memory: 9, queued: 2, workers: 2 }, None, has_worked)
 }
 
 #[test]
