@@ -326,7 +326,12 @@ impl<M: WorkerControl, E: Ear> Seat<M, E> {
             Consequence::Pause(pause) => self.session.pause(now + pause),
             Consequence::GiveUp(failures) => {
                 let message = format!("workers keep failing to start ({failures} in a row): {words}");
-                let error = Error { hint: hint.map(str::to_owned), ..Error::pool(message) };
+                let wrap = || {
+                    let wrapper = self.settings.command.wrap.first()?;
+                    Some(format!("--wrap puts {wrapper} before the worker: it may be that which fails"))
+                };
+                let hint = hint.map(str::to_owned).or_else(wrap);
+                let error = Error { hint, ..Error::pool(message) };
                 self.session.pause(now + UNTIL_STOPPED);
                 self.ear.news(News::GaveUp(error));
             }

@@ -101,7 +101,7 @@ class Serializer:
         own = BaseException.__getattribute__(error, "__dict__")
         fields = {key: item for key, item in own.items() if not as_text(key).startswith("_")}
         # These are often set once, for the whole class.
-        for key in ("code", "retryable", "retry_after"):
+        for key in ("code", "retryable", "retry_after", "pause"):
             fields.setdefault(key, read(error, key))
         number = read(error, "errno") if isinstance(error, OSError) else None
         if number is not None:
@@ -221,6 +221,8 @@ def form(any):
         return any.value
     if hasattr(kind, "isoformat"):  # date, time, datetime, Timestamp
         return any.isoformat()
+    if names & {"datetime.timedelta"}:
+        return span(any)
     if names & {"decimal.Decimal"}:
         return str(any) if any.is_finite() else None
     if names & {"uuid.UUID", "ipaddress._IPAddressBase"}:
@@ -243,21 +245,36 @@ def table_form(any, kind):
     if hasattr(kind, "to_dicts"):
         return any.to_dicts()
     if hasattr(kind, "to_dict") and hasattr(kind, "columns"):
+        if not getattr(any.columns, "is_unique", True):
+            raise NoForm("with columns of one name is no JSON")
         return any.to_dict("records")
     if hasattr(kind, "to_dict") and hasattr(kind, "index"):  # a column is a list, and a row has labels
-        return any.tolist() if any.index.inferred_type in ("integer", "empty") else any.to_dict()
+        if any.index.inferred_type in ("integer", "empty"):
+            return any.tolist()
+        if not getattr(any.index, "is_unique", True):
+            raise NoForm("with labels that repeat is no JSON")
+        return any.to_dict()
     unit = getattr(any, "dtype", None)
     if getattr(unit, "kind", None) == "m":  # spans of time, which would be bare numbers
-        raise NoForm
+        if not hasattr(kind, "astype"):
+            raise NoForm
+        any = any.astype("timedelta64[us]")
     if getattr(unit, "kind", None) == "M" and hasattr(kind, "astype"):
         any = any.astype("datetime64[us]")  # finer ones would be bare numbers
     for method in ("tolist", "to_list", "to_pylist", "as_py"):
         if hasattr(kind, method):
             plainer = getattr(any, method)()
             return float(plainer) if type(plainer) is kind else plainer
-    if hasattr(kind, "keys") and hasattr(kind, "__getitem__"):
+    if callable(getattr(kind, "keys", None)) and hasattr(kind, "__getitem__"):
         return dict(any)
     raise NoForm
+
+
+def span(any):
+    """A timedelta as ISO 8601 and pandas write it: P1DT2H0M3.5S."""
+    minutes, seconds = divmod(any.seconds, 60)
+    fraction = f".{any.microseconds:06}".rstrip("0") if any.microseconds else ""
+    return f"P{any.days}DT{minutes // 60}H{minutes % 60}M{seconds}{fraction}S"
 
 
 def plain(any, path="$"):
@@ -272,20 +289,21 @@ def plain(any, path="$"):
         return {plain_key(key, path): plain(item, path + step(key)) for key, item in any.items()}
     try:
         plainer = form(any)
-    except NoForm:
-        raise TypeError(f"{path}: {a_kind(any)} is no JSON") from None
+    except NoForm as why:
+        raise TypeError(f"{path}: {a_kind(any)} {why if why.args else 'is no JSON'}") from None
     return plain(plainer, path)
 
 
-def plain_key(key, path):
+def plain_key(any, path):
+    key = any
     if not isinstance(key, (str, int, float, type(None))):
         try:
-            key = form(key)
+            key = form(any)
         except NoForm:
-            key = ()
+            pass
     if isinstance(key, (str, int, float, type(None))):
         return "NaN" if key != key else key
-    raise TypeError(f"{path}: {a_kind(key)} is no key of JSON")
+    raise TypeError(f"{path}: {a_kind(any)} is no key of JSON")
 
 
 def step(key):

@@ -15,7 +15,7 @@ module ForkpoolWorker
     TEXT = 100_000 # characters of one text
     TOTAL = 1_000_000 # characters of the whole error
     # Methods that hold what other languages keep in fields.
-    METHODS = %i[code errno errors retryable retry_after status path].freeze
+    METHODS = %i[code errno errors retryable retry_after pause status path].freeze
 
     def initialize
       @around = [] # the objects around the present one: to meet one of them again is a cycle

@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use std::path::Path;
+
 use crate::support::{forkpool, shell, side_by_side};
 
 /// A shell line, its exit status, and what it says on stderr.
@@ -76,4 +78,10 @@ fn an_async_handler_that_waits_and_was_never_given_concurrency_has_a_hint_and_an
         assert_eq!(ended.stderr.contains(hint), is_hinted, "{words}: {}", ended.stderr);
         assert_eq!(ended.stderr.contains("with --concurrency"), is_hinted, "{words}: {}", ended.stderr);
     });
+}
+
+#[test]
+fn a_wrapper_whose_workers_never_start_is_named() {
+    let ended = shell("echo 1 | forkpool -j 1 --wrap 'sh -c \"exit 3\"' -- cat", Path::new("/")).end().check_status(3);
+    assert!(ended.stderr.contains("hint: --wrap puts sh before the worker"), "{}", ended.stderr);
 }

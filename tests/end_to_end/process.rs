@@ -171,11 +171,11 @@ fn as_process_1_it_reaps_orphans_and_every_worker_is_told_apart() {
 #[test]
 fn the_memory_of_a_worker_behind_a_wrapper_counts() {
     let mut jobs = vec![json!({"do": "env"}), json!({"do": "allocate", "n": 100})];
-    jobs.extend(vec![json!({"do": ["slow", "env"], "n": 30}); 20]);
+    jobs.extend(vec![json!({"do": ["slow", "env"], "n": 30}); 40]);
     let words = ["-j", "1", "--recycle-memory", "80MiB", "--", "sh", "-c", "\"$0\" --ready; exit", chaos()];
     let ended = forkpool(words).stdin(lines(&jobs)).end().check_status(0);
     let records = ended.records();
-    assert_ne!(records[0]["data"]["pid"], records[21]["data"]["pid"], "{}", ended.stderr);
+    assert_ne!(records[0]["data"]["pid"], records[41]["data"]["pid"], "{}", ended.stderr);
     assert!(ended.stderr.contains("1 recycled worker"), "{}", ended.stderr);
 }
 

@@ -78,6 +78,9 @@ fn each_slot_has_a_log_of_its_own_and_no_other_file_is_taken_for_one() {
     assert!(ended.stderr.contains("is both the output and the log of a worker"), "{}", ended.stderr);
     let ended = shell("seq 2 | forkpool --log-dir no/logs -- cat", folder).end().check_status(2);
     assert!(ended.stderr.contains("--log-dir no/logs: No such file"), "{}", ended.stderr);
+    fs::create_dir_all(folder.join("taken/w1.log")).unwrap();
+    let ended = shell("seq 2 | forkpool -j 2 --log-dir taken -- cat", folder).end().check_status(2);
+    assert!(ended.stderr.contains("taken/w1.log is a folder"), "{}", ended.stderr);
 }
 
 // ---- Errors that stand nowhere else ----

@@ -111,7 +111,8 @@ def handler(code): return eval(code)
         ("[1j]", Says("$[0]: a complex is no JSON")),
         ("{(1, 2): 3}", Says("$: a tuple is no key of JSON")),
         ("Point(1, {2})", Says("$.at: a set is no JSON")),
-        ("datetime.timedelta(1)", Says("$: a timedelta is no JSON")),
+        ("datetime.timedelta(1, 3723.5)", Is("\"P1DT1H2M3.5S\"")),
+        ("{b'x': 1}", Says("$: a bytes is no key of JSON")),
         ("[math.nan, math.inf, -math.inf, 1.0]", Is("[null,null,null,1.0]")),
         ("{'x': [math.nan, datetime.date(2024, 2, 29)]}", Is("{\"x\":[null,\"2024-02-29\"]}")),
         ("datetime.datetime(2024, 2, 29, 12, 30, tzinfo=utc)", Is("\"2024-02-29T12:30:00+00:00\"")),
@@ -158,13 +159,14 @@ class NAType: pass
 class NaTType(datetime.date):
     def isoformat(self): return "NaT"
 class Series:
-    def __init__(self, index, values): self.index, self.values = types.SimpleNamespace(inferred_type=index[0]), dict(zip(index[1], values))
+    def __init__(self, index, values): self.index, self.values = types.SimpleNamespace(inferred_type=index[0], is_unique=len(set(index[1])) == len(values)), dict(zip(index[1], values))
     index = None
     def tolist(self): return list(self.values.values())
     def to_dict(self): return self.values
 class DataFrame:
     columns = ["a"]
     def to_dict(self, orient): return [{"a": np.int64(1)}, {"a": NAType()}] if orient == "records" else None
+class Twins(DataFrame): columns = types.SimpleNamespace(is_unique=False)
 pd = module("pandas.core", NAType=NAType, NaTType=NaTType, Series=Series, DataFrame=DataFrame)
 def handler(code): return eval(code)
 "#;
@@ -179,6 +181,8 @@ def handler(code): return eval(code)
         ("[NAType(), NaTType(2024, 1, 1)]", Is("[null,null]")),
         ("Series(('integer', [0, 1]), [np.int64(3), NAType()])", Is("[3,null]")),
         ("Series(('string', ['a', 'b']), [1, 2])", Is("{\"a\":1,\"b\":2}")),
+        ("[Series(('string', ['a', 'a']), [1, 2])]", Says("$[0]: a Series with labels that repeat is no JSON")),
+        ("Twins()", Says("$: a Twins with columns of one name is no JSON")),
         ("DataFrame()", Is("[{\"a\":1},{\"a\":null}]")),
     ];
     check("py", "python3", code, &cases);
