@@ -4,7 +4,7 @@ use std::fs;
 
 use std::path::Path;
 
-use crate::support::{forkpool, shell, side_by_side};
+use crate::support::{chaotic, forkpool, shell, side_by_side};
 
 /// A shell line, its exit status, and what it says on stderr.
 const MISTAKES: &[(&str, i32, &str)] = &[
@@ -84,4 +84,13 @@ fn an_async_handler_that_waits_and_was_never_given_concurrency_has_a_hint_and_an
 fn a_wrapper_whose_workers_never_start_is_named() {
     let ended = shell("echo 1 | forkpool -j 1 --wrap 'sh -c \"exit 3\"' -- cat", Path::new("/")).end().check_status(3);
     assert!(ended.stderr.contains("hint: --wrap puts sh before the worker"), "{}", ended.stderr);
+}
+
+#[test]
+fn an_id_that_no_job_has_is_told_once() {
+    let run = |id: &str| {
+        let ended = chaotic(&format!("--id {id}")).stdin("{\"do\":\"answer\",\"name\":1}\n2\n").end().check_status(0);
+        ended.stderr.matches("--id: no job has a field").count()
+    };
+    assert_eq!((run("nme"), run("name")), (1, 0));
 }
