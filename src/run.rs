@@ -3,7 +3,7 @@
 
 use std::io::IsTerminal;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender};
 use rustix::event::{PollFd, PollFlags};
@@ -17,6 +17,7 @@ use crate::pool::{self, Pool, Shared, Workers};
 use crate::preflight::{self, Ready};
 use crate::report::counters::Counters;
 use crate::report::settings::Verbosity;
+use crate::report::state::{self, Glances};
 use crate::report::summary::Summary;
 use crate::report::{Reporter, WholeFile};
 use crate::signal;
@@ -47,10 +48,14 @@ struct Opened {
     journal: Option<journal::Writer>,
     pool: Pool,
     clock: Clock,
+    glances: Arc<Glances>,
     jobs: Sender<Vec<Job>>,
     messages: Sender<Message>,
     received: Receiver<Message>,
 }
+
+/// The slots get this long to say what their workers do, which takes a thread that wakes far less.
+const GLANCE: Duration = Duration::from_millis(100);
 
 /// Runs all jobs. It returns an error only before any job has been read; whatever fails later is said on stderr, and is
 /// in the exit status.
@@ -126,9 +131,37 @@ impl Base {
         let (jobs, fresh) = crossbeam_channel::bounded(1);
         let has_worked = recall.as_ref().is_some_and(Recall::has_answers);
         let pool = Pool::new(Arc::new(settings.pool.clone()), fresh, has_worked)?;
-        let hooks = hooks(&pool.dispatch, &clock);
+        let glances = Arc::default();
+        let hooks = self.hooks(&pool.dispatch, &clock, &glances);
         signal::install(Arc::clone(&self.cancel), hooks, reporter.clone(), settings.pool.grace)?;
-        Ok(Opened { reporter, recall, journal: writer, pool, clock, jobs, messages, received })
+        Ok(Opened { reporter, recall, journal: writer, pool, clock, glances, jobs, messages, received })
+    }
+
+    /// What signals mean to the pool.
+    fn hooks(&self, dispatch: &Arc<Dispatch>, clock: &Clock, glances: &Arc<Glances>) -> signal::Hooks {
+        let pool = || (Arc::clone(dispatch), clock.clone());
+        let ((pausing, stopping), (resuming, going), (asking, time)) = (pool(), pool(), pool());
+        let ((children, _), (renewing, _)) = (pool(), pool());
+        let (counters, glances, start) = (Arc::clone(&self.counters), Arc::clone(glances), self.start);
+        signal::Hooks {
+            pause: Box::new(move || {
+                stopping.stop();
+                pausing.pause();
+            }),
+            resume: Box::new(move || {
+                going.go();
+                resuming.resume();
+            }),
+            on_child: Box::new(move || children.rouse()),
+            renew: Box::new(move || renewing.renew()),
+            state: Box::new(move || {
+                glances.take();
+                let queue = asking.look_at_all(time.now());
+                std::thread::sleep(GLANCE);
+                let (figures, details) = (counters.snapshot(), counters.copy_of_details());
+                state::lines(&figures, &details, queue, glances.take(), start.elapsed(), time.now())
+            }),
+        }
     }
 
     fn start_workers(&self, opened: &Opened) -> Result<Workers> {
@@ -138,13 +171,14 @@ impl Base {
             outcomes: opened.messages.clone(),
             reporter: opened.reporter.clone(),
             counters: Arc::clone(&self.counters),
+            glances: Arc::clone(&opened.glances),
         };
         opened.pool.obey(&shared);
         opened.pool.start(&shared)
     }
 
     fn start_source(&self, opened: Opened, source: Source, context: Context, outputs: Outputs) -> Result<Collector> {
-        let Opened { reporter, recall, journal, pool, clock, jobs, messages, received } = opened;
+        let Opened { reporter, recall, journal, pool, clock, jobs, messages, received, glances: _ } = opened;
         let settings = &self.settings;
         if settings.input.reads_stdin() && std::io::stdin().is_terminal() {
             reporter.notice("reading jobs from the terminal; Ctrl-D ends them".to_owned());
@@ -251,25 +285,6 @@ impl Base {
         };
         reporter.end(errors, lines);
         exit
-    }
-}
-
-/// What Ctrl-Z, a child's stop and SIGUSR2 mean to the pool.
-fn hooks(dispatch: &Arc<Dispatch>, clock: &Clock) -> signal::Hooks {
-    let dispatch = || Arc::clone(dispatch);
-    let (pausing, resuming, children, renewing) = (dispatch(), dispatch(), dispatch(), dispatch());
-    let (stopping, going) = (clock.clone(), clock.clone());
-    signal::Hooks {
-        pause: Box::new(move || {
-            stopping.stop();
-            pausing.pause();
-        }),
-        resume: Box::new(move || {
-            going.go();
-            resuming.resume();
-        }),
-        on_child: Box::new(move || children.rouse()),
-        renew: Box::new(move || renewing.renew()),
     }
 }
 

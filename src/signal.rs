@@ -3,7 +3,7 @@
 //! After the first SIGINT, SIGTERM or SIGHUP the run reads no more and finishes what is in flight. After the second it
 //! kills at once and ends, even if a write is stuck. Ctrl-Z stops the workers too (they are in groups of their own,
 //! which the terminal does not reach), and the time until `fg` is no job's time. At SIGUSR2 all workers are replaced, one
-//! at a time; before there are any, it is ignored. A signal that was ignored at the start
+//! at a time, and at SIGUSR1 the state of the run is said; before there are workers, both are ignored. A signal that was ignored at the start
 //! (`nohup`, `&`) stays ignored; one that was blocked is let through.
 //!
 //! This file knows how a run is stopped (`Cancel`), but not the pool, which hears of Ctrl-Z and of stopped children
@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use rustix::process::{WaitId, WaitIdOptions};
-use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM, SIGTSTP, SIGUSR2};
+use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM, SIGTSTP, SIGUSR1, SIGUSR2};
 
 use crate::report::Reporter;
 use crate::sys;
@@ -40,6 +40,8 @@ pub struct Hooks {
     pub on_child: Hook,
     /// All workers are to be replaced. Returns how many; none in a run that ends.
     pub renew: Box<dyn Fn() -> usize + Send + Sync>,
+    /// The state of the run, in lines.
+    pub state: Box<dyn Fn() -> Vec<String> + Send + Sync>,
 }
 
 pub type Hook = Box<dyn Fn() + Send + Sync>;
@@ -60,9 +62,10 @@ struct Handlers {
 /// started this process may have blocked them. To be called while there is only one thread: each inherits what is
 /// blocked from the one that starts it.
 pub fn let_through() {
-    sys::signals::unblock(&[SIGINT, SIGTERM, SIGHUP, SIGTSTP, SIGCHLD, SIGUSR2, libc::SIGQUIT]);
-    // Whoever tells a run to replace its workers does not mean to end one that has none yet.
+    sys::signals::unblock(&[SIGINT, SIGTERM, SIGHUP, SIGTSTP, SIGCHLD, SIGUSR1, SIGUSR2, libc::SIGQUIT]);
+    // Whoever tells a run to replace its workers, or asks how far it is, does not mean to end one that has none yet.
     sys::signals::ignore(SIGUSR2);
+    sys::signals::ignore(SIGUSR1);
     if sys::signals::was_ignored(SIGCHLD) {
         // While SIGCHLD is ignored, the system throws away how a child has ended, so that no worker's end could be
         // explained.
@@ -85,7 +88,8 @@ pub fn install(cancel: Arc<Cancel>, hooks: Hooks, reporter: Reporter, grace: Dur
         ctrlc::set_handler(move || handlers.stop(SIGINT)).map_err(|error| failed(&error))?;
     }
     let is_wanted = |signal: &i32| *signal == SIGCHLD || !sys::signals::was_ignored(*signal);
-    let wanted: Vec<i32> = [SIGTERM, SIGHUP, SIGTSTP, SIGCHLD, SIGUSR2].into_iter().filter(is_wanted).collect();
+    let wanted: Vec<i32> =
+        [SIGTERM, SIGHUP, SIGTSTP, SIGCHLD, SIGUSR1, SIGUSR2].into_iter().filter(is_wanted).collect();
     let mut signals = signal_hook::iterator::Signals::new(wanted).map_err(|error| failed(&error))?;
     let body = move || {
         // A child that this process was given by `exec`, or the watcher, may have ended before there was a handler:
@@ -95,6 +99,7 @@ pub fn install(cancel: Arc<Cancel>, hooks: Hooks, reporter: Reporter, grace: Dur
             match signal {
                 SIGTSTP => handlers.pause(),
                 SIGCHLD => handlers.look_at_children(),
+                SIGUSR1 => (handlers.hooks.state)().into_iter().for_each(|line| handlers.reporter.answer(line)),
                 SIGUSR2 => handlers.renew(),
                 signal => handlers.stop(signal),
             }
@@ -168,7 +173,13 @@ mod tests {
         let unwanted = || -> Hook { Box::new(|| panic!("a signal to stop is nothing else")) };
         Arc::new(Handlers {
             cancel: Cancel::new(),
-            hooks: Hooks { pause: unwanted(), resume: unwanted(), on_child: unwanted(), renew: Box::new(|| 0) },
+            hooks: Hooks {
+                pause: unwanted(),
+                resume: unwanted(),
+                on_child: unwanted(),
+                renew: Box::new(|| 0),
+                state: Box::new(Vec::new),
+            },
             reporter: Reporter::silent(),
             seen: AtomicU32::new(0),
             grace: Duration::from_secs(5),

@@ -8,6 +8,7 @@ use super::fatal::fatal_error;
 use super::seat::{Ear, News};
 use crate::report::Reporter;
 use crate::report::counters::Counters;
+use crate::report::state::Glances;
 use crate::text::people::{counted, whole_seconds};
 use crate::words::cancel::{Cancel, Level, Reason};
 use crate::words::message::Message;
@@ -19,6 +20,7 @@ pub struct Listener {
     pub cancel: Arc<Cancel>,
     pub reporter: Reporter,
     pub counters: Arc<Counters>,
+    pub glances: Arc<Glances>,
 }
 
 impl Ear for Listener {
@@ -54,6 +56,7 @@ impl Ear for Listener {
                 reporter.verbose(format!("worker {name} was recycled"));
             }
             News::Buried => reporter.log_end(self.slot),
+            News::Doing(doing) => self.glances.put(self.slot, doing),
             News::Asynchronous => counters.asynchronous(),
             News::NotSerial => reporter.notice(format!(
                 "worker {name} answers out of order, so each worker gets one job at a time from now on (--concurrency \
@@ -121,7 +124,11 @@ mod tests {
     fn scene() -> Scene {
         let (outcomes, messages) = crossbeam_channel::unbounded();
         let (cancel, counters) = (Cancel::new(), Arc::default());
-        Scene { listener: Listener { slot: 3, outcomes, cancel, reporter: Reporter::silent(), counters }, messages }
+        let glances = Arc::default();
+        Scene {
+            listener: Listener { slot: 3, outcomes, cancel, reporter: Reporter::silent(), counters, glances },
+            messages,
+        }
     }
 
     #[test]

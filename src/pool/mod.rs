@@ -40,6 +40,7 @@ use crossbeam_channel::{Receiver, Sender};
 
 use crate::report::Reporter;
 use crate::report::counters::Counters;
+use crate::report::state::Glances;
 use crate::sys::bell::Bell;
 use crate::sys::clock::Clock;
 use crate::words::cancel::{Cancel, Level, Reason};
@@ -74,6 +75,7 @@ pub struct Shared {
     pub outcomes: Sender<Message>,
     pub reporter: Reporter,
     pub counters: Arc<Counters>,
+    pub glances: Arc<Glances>,
 }
 
 impl Pool {
@@ -166,6 +168,7 @@ impl Starter {
             cancel: Arc::clone(&shared.cancel),
             reporter: shared.reporter.clone(),
             counters: Arc::clone(&shared.counters),
+            glances: Arc::clone(&shared.glances),
         };
         let machine = Machine::new(number, Arc::clone(&self.settings));
         let seed = u64::from(number) ^ (u64::from(std::process::id()) << 32);

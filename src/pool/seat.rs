@@ -16,6 +16,7 @@ use super::fatal::fatal_error;
 use super::session::{Action, Report, Session};
 use super::settings::PoolSettings;
 use crate::words::cancel::Level;
+use crate::words::doing::Doing;
 use crate::words::error::{Error, HIGHER_LIMIT, reason};
 use crate::words::outcome::Outcome;
 
@@ -93,6 +94,8 @@ pub enum News {
     },
     /// A worker could run several jobs at once.
     Asynchronous,
+    /// What the worker does, which people have asked for.
+    Doing(Doing),
     /// No worker will ever work: the handler's own error, as JSON.
     Fatal(Bytes),
     /// A worker that was replaced by order has no successor yet; in words, why.
@@ -115,6 +118,8 @@ pub struct Seat<M, E> {
     paused: bool,
     /// How many orders to replace all workers have been obeyed.
     renewals: u32,
+    /// How many questions what the worker does have been answered.
+    looks: u32,
     /// The slot's worker was replaced by order, and the dispatcher waits for the new one to take jobs.
     is_awaited: bool,
     /// People have been told that the new worker fails to start.
@@ -160,6 +165,7 @@ impl<M: WorkerControl, E: Ear> Seat<M, E> {
             obeyed: 0,
             paused: false,
             renewals: 0,
+            looks: 0,
             is_awaited: false,
             told_unreplaced: false,
             has_started: false,
@@ -233,6 +239,10 @@ impl<M: WorkerControl, E: Ear> Seat<M, E> {
         if orders.renewals != self.renewals {
             self.renewals = orders.renewals;
             self.session.outdated();
+        }
+        if orders.looks != self.looks {
+            self.looks = orders.looks;
+            self.ear.news(News::Doing(self.session.doing(now)));
         }
         if orders.paused != self.paused {
             self.paused = orders.paused;

@@ -10,6 +10,7 @@ mod times;
 mod errors;
 mod estimate;
 mod progress;
+pub mod state;
 pub mod summary;
 mod whole_file;
 
@@ -110,6 +111,11 @@ impl Reporter {
         if self.verbosity > Verbosity::Quiet {
             self.notes.put_or_drop(Note::Notice(line(&words)));
         }
+    }
+
+    /// What somebody has asked for, so a quiet run says it too.
+    pub fn answer(&self, words: String) {
+        self.notes.put_or_drop(Note::Notice(line(&words)));
     }
 
     /// What might help the user, though nothing may be wrong.

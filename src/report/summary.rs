@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use super::counters::{Details, Figures};
-use super::errors::ErrorGroup;
+use super::errors::{ErrorGroup, ErrorGroups};
 use super::times::Percentiles;
 use crate::text::people::{count, counted, rate, seconds, short_time};
 use crate::words::outcome::Status;
@@ -60,15 +60,7 @@ impl Summary {
     /// What is told to people, in lines without their ends.
     pub fn lines(&self) -> Vec<String> {
         let mut lines = vec![self.line()];
-        let (errors, other) = self.details.errors.commonest(TOLD);
-        let widest = errors.first().map_or(0, |group| count(group.jobs).len());
-        for group in &errors {
-            lines.push(error_line(group, widest));
-            lines.extend(group.hint.as_ref().map(|hint| format!("  {:>widest$}   hint: {hint}", "")));
-        }
-        if other > 0 {
-            lines.push(format!("  {:>widest$} with other errors", count(other)));
-        }
+        lines.extend(error_lines(&self.details.errors, TOLD));
         lines.extend(self.next.line());
         lines
     }
@@ -185,6 +177,21 @@ impl Summary {
 }
 
 /// `   10 × KittenBites: Felix bites (first: job 7)`, with the number in `width` columns.
+/// The commonest groups of errors, so many at most, and how many jobs have others.
+pub fn error_lines(errors: &ErrorGroups, most: usize) -> Vec<String> {
+    let mut lines = Vec::new();
+    let (errors, other) = errors.commonest(most);
+    let widest = errors.first().map_or(0, |group| count(group.jobs).len());
+    for group in &errors {
+        lines.push(error_line(group, widest));
+        lines.extend(group.hint.as_ref().map(|hint| format!("  {:>widest$}   hint: {hint}", "")));
+    }
+    if other > 0 {
+        lines.push(format!("  {:>widest$} with other errors", count(other)));
+    }
+    lines
+}
+
 fn error_line(group: &ErrorGroup, width: usize) -> String {
     let words = format!("{}: {}", group.name, group.message);
     let mut cut: String = words.chars().take(LETTERS).collect();

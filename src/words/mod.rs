@@ -3,6 +3,7 @@
 pub mod advice;
 pub mod cancel;
 pub mod dialect;
+pub mod doing;
 pub mod error;
 pub mod exit;
 pub mod format;

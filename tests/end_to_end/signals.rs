@@ -6,7 +6,7 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use libc::{SIGCONT, SIGHUP, SIGINT, SIGTERM, SIGTSTP};
+use libc::{SIGCONT, SIGHUP, SIGINT, SIGTERM, SIGTSTP, SIGUSR1};
 use serde_json::{Value, json};
 
 use crate::support::{Ended, HANG, Running, chaos, chaotic, kill, lines, shell, wait_for, wait_until_there};
@@ -299,4 +299,20 @@ fn a_second_signal_ends_the_run_although_a_write_is_stuck() {
     let status = running.child().wait().unwrap();
     assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(SIGINT));
     wait_for(HANG, || running.processes().is_empty().then_some(())).expect("no process is left");
+}
+
+#[test]
+fn at_sigusr1_a_run_says_how_far_it_is_and_who_has_been_at_what_for_how_long() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut running, stdin) = start("-q -j 2", json!(["touch", "wait"]), folder.path());
+    kill(running.id(), SIGUSR1);
+    running.wait_until_it_says(": job 1 for ");
+    kill(running.id(), SIGUSR1);
+    running.wait_until_it_says(" more may come");
+    fs::write(folder.path().join("go"), "").unwrap();
+    drop(stdin);
+    let ended = running.end().check_status(0);
+    assert_eq!(ended.statuses(), ["ok"; 4]);
+    assert!(ended.stderr.contains(" ended of "), "{}", ended.stderr);
+    assert!(ended.stderr.lines().count() <= 2 * 12, "{}", ended.stderr);
 }

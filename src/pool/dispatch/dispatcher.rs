@@ -21,6 +21,7 @@ use super::throttle::Throttle;
 use super::told_once::ToldOnce;
 use super::waiting::{Fits, Waiting};
 use crate::words::cancel::Level;
+use crate::words::doing::Queue;
 use crate::words::job::Job;
 use crate::words::rate::Rate;
 
@@ -51,6 +52,8 @@ pub struct Orders {
     pub paused: bool,
     /// How often it has been ordered that all workers be replaced: those that are there at an order are outdated.
     pub renewals: u32,
+    /// How often people have asked what the workers do.
+    pub looks: u32,
 }
 
 /// Who is to be woken after a call.
@@ -105,6 +108,7 @@ impl Dispatcher {
             one_at_a_time: false,
             paused: false,
             renewals: 0,
+            looks: 0,
         };
         Dispatcher {
             waiting: Waiting::default(),
@@ -493,6 +497,18 @@ impl Dispatcher {
         self.orders.renewals += 1;
         self.announce();
         self.starts.running.len()
+    }
+
+    /// People ask what the workers do: each slot is to say so. Returns what waits for the workers.
+    pub fn look(&mut self, now: Instant) -> Queue {
+        self.orders.looks += 1;
+        self.announce();
+        let due = self.waiting.due(Fits::Any);
+        Queue {
+            waiting: self.waiting.len(),
+            is_held: due > 0 && self.throttle.allows(now) == 0,
+            is_behind: self.ledger.is_behind(),
+        }
     }
 
     /// Wakes everybody to look at the orders.

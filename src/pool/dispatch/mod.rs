@@ -23,6 +23,7 @@ use crossbeam_channel::Receiver;
 
 use super::delivery::Delivery;
 use crate::words::cancel::Level;
+use crate::words::doing::Queue;
 use crate::words::job::Job;
 use crate::words::rate::Rate;
 pub use dispatcher::{Orders, Turn, Wakes};
@@ -260,6 +261,11 @@ impl Dispatch {
     /// All workers that are there are to be replaced, one slot at a time. Returns how many; none in a run that ends.
     pub fn renew(&self) -> usize {
         self.with(Dispatcher::renew)
+    }
+
+    /// People ask what the workers do: each slot is to say so. Returns what waits for the workers.
+    pub fn look_at_all(&self, now: Instant) -> Queue {
+        self.with(|state| state.look(now))
     }
 
     /// Wakes all slots to look at their workers: one of them may have been stopped.

@@ -77,6 +77,11 @@ impl Hands {
         self.open.front()
     }
 
+    /// The job that has been running the longest, and for how long.
+    pub fn longest_running(&self, now: Instant) -> Option<(u64, Duration)> {
+        self.open.iter().map(|open| (open.number(), open.elapsed(now))).max_by_key(|(_, elapsed)| *elapsed)
+    }
+
     pub fn head_mut(&mut self) -> Option<&mut Open> {
         self.open.front_mut()
     }

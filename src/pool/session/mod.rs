@@ -45,9 +45,10 @@ use super::dispatch::{Recycling, Standing, WorkerState};
 use super::exited::Exited;
 use crate::words::advice::RetryAdvice;
 use crate::words::cancel::Level;
+use crate::words::doing::Doing;
 use crate::words::outcome::{JobError, Outcome, Status};
 use blame::RETURNS;
-use live::{Intake, Live, ProcessState};
+use live::{Intake, Live, ProcessState, Stage};
 use state::State;
 use wear::Wear;
 
@@ -92,6 +93,19 @@ impl Session {
     /// No worker is left, and none will be started.
     pub fn is_over(&self) -> bool {
         matches!(self.state, State::Over)
+    }
+
+    /// What the worker does, for people.
+    pub fn doing(&self, now: Instant) -> Doing {
+        let Some(live) = self.live() else { return Doing::Absent };
+        match (live.hands.longest_running(now), live.stage) {
+            (Some((job, since)), _) => Doing::Running { job, since, others: live.hands.len() - 1 },
+            _ if !live.is_unharmed() => Doing::Ending,
+            (None, Stage::Loading { since, .. }) if self.settings.supplied => {
+                Doing::Loading(now.saturating_duration_since(since), live.step.clone())
+            }
+            (None, _) => Doing::Idle,
+        }
     }
 
     /// When `tick` must be called at the latest.
