@@ -25,6 +25,7 @@ mod session;
 mod machine;
 pub mod process;
 mod program;
+mod launch;
 pub mod exited;
 mod group_memory;
 mod memory_events;

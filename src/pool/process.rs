@@ -1,16 +1,15 @@
 //! Starting a worker's process and holding on to it until it is buried.
 
-use std::ffi::OsStr;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
 
 use super::exited::How;
 use super::group_memory;
-use crate::sys;
+use super::launch;
+use crate::sys::children::{self, Child};
 use crate::words::worker::{Channel, WorkerCommand};
 
 pub use super::program::find;
@@ -18,7 +17,6 @@ pub use super::program::find;
 /// A running worker: its process and our ends of its pipes, all non-blocking.
 pub struct Process {
     child: Child,
-    pid: Pid,
     /// Our end of the worker's stdin; `None` once it is closed.
     pub input: Option<OwnedFd>,
     /// Our end of the worker's stdout; `None` once it has ended.
@@ -50,31 +48,19 @@ static STARTS: [Mutex<()>; STARTS_AT_ONCE] = [const { Mutex::new(()) }; STARTS_A
 impl Process {
     /// Starts `command` in a process group of its own, to be killed with the calling thread.
     pub fn spawn(command: &WorkerCommand, slot: u32, workers: usize) -> io::Result<Process> {
-        let mut builder = builder(command, slot, workers);
+        let program = launch::program(command, slot, workers);
         let turn = &STARTS[slot as usize % STARTS_AT_ONCE];
         // The lock may be taken after a panic: it guards no data.
         let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
-        let socket = match command.channel {
-            Channel::NodeIpc => Some(connect(&mut builder)?),
-            Channel::Stdio | Channel::Private => None,
-        };
-        let mut child = sys::children::start(&mut builder)?;
-        // The builder holds the worker's end of a socket pair: as long as that is open, the end of the worker's output
-        // never comes.
-        drop(builder);
-        let pid = Pid::from_child(&child);
-        let (input, output) = match socket {
-            Some((input, output)) => (Some(input), Some(output)),
-            None => (child.stdin.take().map(OwnedFd::from), child.stdout.take().map(OwnedFd::from)),
-        };
-        let stderr = child.stderr.take().map(OwnedFd::from);
+        let (ours, theirs) = launch::connect(command.channel)?;
+        // The worker's ends are closed here then: as long as one is open, the end of the worker's output never comes.
+        let child = children::start(&program, theirs)?;
         let process = Process {
+            exit: exit_descriptor(child.id()),
             child,
-            pid,
-            input,
-            output,
-            stderr,
-            exit: exit_descriptor(pid),
+            input: Some(ours.input),
+            output: Some(ours.output),
+            stderr: Some(ours.stderr),
             seen: false,
             left_unread: None,
             channel: command.channel,
@@ -117,7 +103,7 @@ impl Process {
     /// ours.
     pub fn poll_exit(&self) -> Option<How> {
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | WaitIdOptions::NOHANG;
-        let status = rustix::process::waitid(WaitId::Pid(self.pid), options).ok()??;
+        let status = rustix::process::waitid(WaitId::Pid(self.child.id()), options).ok()??;
         match (status.exit_status(), status.terminating_signal()) {
             (Some(code), _) => Some(How::Code(code)),
             (None, Some(signal)) => Some(How::Signal(signal)),
@@ -131,7 +117,7 @@ impl Process {
     /// let the worker go on. SIGCHLD tells when to ask (`Hooks::on_child` in `signal`).
     pub fn stopped_by(&self) -> Option<i32> {
         let options = WaitIdOptions::STOPPED | WaitIdOptions::NOWAIT | WaitIdOptions::NOHANG;
-        let status = rustix::process::waitid(WaitId::Pid(self.pid), options).ok()??;
+        let status = rustix::process::waitid(WaitId::Pid(self.child.id()), options).ok()??;
         status.stopping_signal().filter(|signal| [libc::SIGTTIN, libc::SIGTTOU].contains(signal))
     }
 
@@ -177,7 +163,7 @@ impl Process {
     pub fn signal(&self, signal: i32) {
         if let Some(signal) = Signal::from_named_raw(signal) {
             // This fails only where nothing is left of the group that could take the signal.
-            let _ = rustix::process::kill_process_group(self.pid, signal);
+            let _ = rustix::process::kill_process_group(self.child.id(), signal);
         }
     }
 
@@ -215,14 +201,14 @@ impl Process {
     }
 
     pub fn id(&self) -> i32 {
-        self.pid.as_raw_nonzero().get()
+        self.child.id().as_raw_pid()
     }
 
     /// Kills what is left of the group, reaps the worker and closes its pipes. A worker that cannot be killed is not
     /// waited for.
     pub fn bury(self) {
         self.signal(libc::SIGKILL);
-        sys::children::reap(self.child);
+        children::reap(self.child);
     }
 }
 
@@ -250,40 +236,6 @@ fn exit_descriptor(_: Pid) -> Option<OwnedFd> {
     None
 }
 
-/// What is executed for a slot, with its environment and its pipes.
-fn builder(command: &WorkerCommand, slot: u32, workers: usize) -> Command {
-    let (program, args) = command.words(slot);
-    let mut builder = match command.channel {
-        Channel::Stdio => Command::new(&program),
-        Channel::Private => through_shell("3<&0 4>&1 0</dev/null 1>&2", &program),
-        Channel::NodeIpc => through_shell("3<&0 0</dev/null 1>&2", &program),
-    };
-    builder.args(&args);
-    builder.env("FORKPOOL_SLOT", slot.to_string()).env("FORKPOOL_WORKERS", workers.to_string());
-    // The channel of a Node that has started forkpool is not the worker's, which has its own things there.
-    for name in ["NODE_CHANNEL_FD", "NODE_CHANNEL_SERIALIZATION_MODE", "NODE_UNIQUE_ID"] {
-        builder.env_remove(name);
-    }
-    builder.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    builder
-}
-
-/// Gives the worker one end of a socket instead of its pipes, as `child_process.fork` does. Returns the other end twice:
-/// as what is written to and as what is read. Both are made before there is a process that a failure would leave behind.
-fn connect(builder: &mut Command) -> io::Result<(OwnedFd, OwnedFd)> {
-    let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
-    builder.env("NODE_CHANNEL_FD", "3").env("NODE_CHANNEL_SERIALIZATION_MODE", "json");
-    builder.stdin(Stdio::from(OwnedFd::from(theirs))).stdout(Stdio::null());
-    Ok((OwnedFd::from(ours.try_clone()?), OwnedFd::from(ours)))
-}
-
-/// `sh` moves the descriptors and becomes the program: no extra process stays, and nothing unsafe is needed.
-fn through_shell(redirections: &str, program: &OsStr) -> Command {
-    let mut command = Command::new("/bin/sh");
-    command.arg("-c").arg(format!("exec \"$0\" \"$@\" {redirections}")).arg(program);
-    command
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::{Duration, Instant};
@@ -302,7 +254,7 @@ mod tests {
         let check = |signal: &str, expected: Option<i32>| {
             let process = shell(&format!("kill -{signal} $$"));
             let options = WaitIdOptions::STOPPED | WaitIdOptions::NOWAIT;
-            rustix::process::waitid(WaitId::Pid(process.pid), options).unwrap();
+            rustix::process::waitid(WaitId::Pid(process.child.id()), options).unwrap();
             assert_eq!((process.stopped_by(), process.poll_exit().is_some()), (expected, false), "{signal}");
             process.signal(libc::SIGCONT);
             let end = Instant::now() + Duration::from_secs(60);

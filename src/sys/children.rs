@@ -10,12 +10,14 @@
 
 use std::collections::HashSet;
 use std::io;
-use std::process::{Child, Command};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
-use super::{prepare_worker, signals, watcher};
+use rustix::process::{Pid, WaitOptions};
+
+use super::spawn::{Ends, Program, spawn};
+use super::watcher;
 
 /// The process ids of the workers. The system has one table of children for this process, so there is one list of them,
 /// and no value that could own it.
@@ -27,28 +29,37 @@ static STARTS: RwLock<()> = RwLock::new(());
 /// that worker has been reaped.
 static LOOK_AGAIN: AtomicBool = AtomicBool::new(false);
 
-/// Starts a worker in a process group of its own, to be killed with the calling thread.
-pub fn start(command: &mut Command) -> io::Result<Child> {
-    use std::os::unix::process::CommandExt;
-    command.process_group(0);
-    prepare_worker(command);
+/// The process of a worker that has not been reaped: its id and its group are that worker's.
+#[derive(Debug)]
+pub struct Child {
+    id: Pid,
+}
+
+impl Child {
+    pub fn id(&self) -> Pid {
+        self.id
+    }
+}
+
+/// Starts a worker in a process group of its own, to be killed with the calling thread, which must live as long as the
+/// worker is wanted. (Elsewhere than on Linux it is not killed, and notices the end of its input instead.)
+pub fn start(program: &Program, ends: Ends) -> io::Result<Child> {
     // The lock may be taken after a panic, here and below: it guards no data.
     let _starting = STARTS.read().unwrap_or_else(PoisonError::into_inner);
-    let child = signals::while_blocked(|| command.spawn())?;
-    let id = child.id().cast_signed();
-    workers().insert(id);
-    watcher::began(id);
-    Ok(child)
+    let id = spawn(program, ends)?;
+    workers().insert(id.as_raw_pid());
+    watcher::began(id.as_raw_pid());
+    Ok(Child { id })
 }
 
 /// Reaps a worker whose group has been swept. A worker that could not be killed is a stranger from now on, to be reaped
 /// when it ends after all.
-pub fn reap(mut worker: Child) {
-    let id = worker.id().cast_signed();
+pub fn reap(worker: Child) {
+    let id = worker.id.as_raw_pid();
     // The watcher is told before the worker is reaped: after that the id may be somebody else's.
     watcher::ended(id);
     // This fails only where the worker has been reaped already, and nobody else reaps what is on the list.
-    let _ = worker.try_wait();
+    let _ = rustix::process::waitpid(Some(worker.id), WaitOptions::NOHANG);
     workers().remove(&id);
     if LOOK_AGAIN.load(Ordering::Acquire) {
         reap_strangers();

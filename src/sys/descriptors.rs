@@ -3,9 +3,7 @@
 use std::ffi::OsStr;
 use std::io;
 use std::os::fd::{FromRawFd, OwnedFd};
-use std::os::unix::process::CommandExt;
 use std::path::{Component, Path, PathBuf};
-use std::process::Command;
 use std::sync::OnceLock;
 
 use rustix::process::{Resource, Rlimit};
@@ -97,13 +95,12 @@ pub fn raise_limit(needed: u64) -> io::Result<()> {
     Ok(())
 }
 
-/// Starts the child with the limit that this process was started with: a program that uses select(2), or closes
-/// every descriptor that it could have, does not expect another.
-pub fn keep_first_limit(command: &mut Command) {
-    let Some(&Rlimit { current, maximum }) = FIRST_LIMIT.get() else { return };
-    // SAFETY: between fork and exec only setrlimit is called, which is async-signal-safe: no allocation, no lock.
-    unsafe {
-        command.pre_exec(move || Ok(rustix::process::setrlimit(Resource::Nofile, Rlimit { current, maximum })?));
+/// Gives this new process the limit that forkpool was started with: a program that uses select(2), or closes every
+/// descriptor that it could have, does not expect another. Safe between fork and exec: no allocation, no lock.
+pub fn restore_first_limit() -> rustix::io::Result<()> {
+    match FIRST_LIMIT.get() {
+        Some(&Rlimit { current, maximum }) => rustix::process::setrlimit(Resource::Nofile, Rlimit { current, maximum }),
+        None => Ok(()),
     }
 }
 
