@@ -21,9 +21,9 @@ use crate::words::error::{Error, Result, reason};
 
 /// The descriptors of a running worker: its bell, our ends of its three pipes, and the descriptor that tells its exit.
 const WORKER: usize = Bell::DESCRIPTORS + 4;
-/// The descriptors of a worker that is being started, beside those: its own ends of the three pipes, and the pipe
-/// through which the child tells that the program could not be executed (2).
-const START: usize = 5;
+/// The descriptors of a worker that is being started, beside those: its own ends of the three pipes, and elsewhere than
+/// on Linux the pipe through which the child tells that the program could not be executed (2).
+const START: usize = if cfg!(target_os = "linux") { 3 } else { 5 };
 /// The descriptors of the run itself, beside its files: bells of the source and of the permits (4 at most), those
 /// through which signals are told (4), the pipe to the watcher, temporary files for results and rows (2), and the rest
 /// for what is opened for a moment: folders, files of /proc.

@@ -8,6 +8,8 @@ pub mod signals;
 
 // Processes: the workers, and the one that ends them if this one is killed.
 pub mod children;
+#[cfg(target_os = "linux")]
+mod image;
 pub mod spawn;
 pub mod watcher;
 

@@ -79,7 +79,9 @@ pub fn while_blocked<T>(body: impl FnOnce() -> T) -> T {
 /// Leaves no trace of what this process does with signals: none is blocked, and those are ignored that were
 /// ignored when it was started. For a new worker between fork and exec: it makes only calls that are safe there.
 pub fn reset_for_worker() {
-    for signal in 1..=LAST {
+    // SIGABRT is as forkpool found it. Some C libraries take a lock to tell, which a process that shares our memory and
+    // is killed meanwhile would hold for ever.
+    for signal in (1..=LAST).filter(|&signal| signal != libc::SIGABRT) {
         let Some(action) = disposition(signal) else { continue };
         // A program that is started with SIGCHLD ignored cannot wait for its children. forkpool heeds SIGCHLD, so
         // that it was ignored before is not passed on.

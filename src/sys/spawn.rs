@@ -1,11 +1,21 @@
-//! Starting the process of a worker, and what it leaves behind of what this one is.
+//! Starting the process of a worker.
+//!
+//! On Linux the new process shares the memory of this one until it executes its program, as with `vfork`: `fork` would
+//! copy the page tables of a process with hundreds of threads' stacks for each worker, and `posix_spawn` has no place
+//! for the parent-death signal. The price is care. Until it executes its program, the new process
+//!
+//! - allocates nothing and takes no lock: what it leaves undone when it is killed there would stay so for us;
+//! - runs no handler of ours, which would write into our memory and pipes: all signals are blocked before it is born,
+//!   and let through when none has a handler any more;
+//! - has a stack of its own, while the thread that started it waits in the system call. Of our memory it writes to its
+//!   [`Birth`] and to that thread's `errno` alone.
+//!
+//! Elsewhere the standard library starts the process, by `fork`.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::process::CommandExt;
-use std::process::Command;
 
 use rustix::process::Pid;
 
@@ -26,21 +36,7 @@ pub struct Ends {
     pub stderr: OwnedFd,
 }
 
-/// Starts a program, to be killed with the calling thread, which must live as long as the worker is wanted. Returns when
-/// it is executed, or fails if it cannot be.
-pub fn spawn(program: &Program, ends: Ends) -> io::Result<Pid> {
-    let Some((name, args)) = program.words.split_first() else { return Err(io::ErrorKind::InvalidInput.into()) };
-    let mut command = Command::new(name);
-    command.args(args).env_clear().envs(&program.env);
-    command.stdin(ends.stdin).stdout(ends.stdout).stderr(ends.stderr);
-    let parent = rustix::process::getpid();
-    // SAFETY: between fork and exec only calls are made that are safe there: no allocation, no lock.
-    unsafe {
-        command.pre_exec(move || Ok(settle(parent)?));
-    }
-    let child = signals::while_blocked(|| command.spawn())?;
-    Ok(Pid::from_child(&child))
-}
+pub use system::spawn;
 
 /// Makes this new process a worker: it leads a process group, it has none of the signals blocked or ignored that only
 /// forkpool has so, and its limit of descriptors is the one that forkpool was started with. Makes only calls that are
@@ -68,12 +64,114 @@ fn die_with(_: Pid) -> rustix::io::Result<()> {
     Ok(())
 }
 
+#[cfg(target_os = "linux")]
+mod system {
+    use std::ffi::{c_int, c_void};
+    use std::os::fd::AsRawFd;
+
+    use rustix::io::Errno;
+    use rustix::process::{WaitOptions, waitpid};
+    use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
+
+    use super::super::image::Image;
+    use super::*;
+
+    /// What the new process needs until it executes its program, and what it hands back.
+    struct Birth {
+        image: Image,
+        ends: Ends,
+        parent: Pid,
+        /// Why the program could not be executed.
+        failed: Option<Errno>,
+    }
+
+    /// The new process calls a few functions in a row, none of which needs more than some hundred bytes.
+    const STACK: usize = 64 * 1024;
+
+    /// Starts a program, to be killed with the calling thread, which must live as long as the worker is wanted. Returns
+    /// when it is executed, or fails if it cannot be.
+    pub fn spawn(program: &Program, ends: Ends) -> io::Result<Pid> {
+        let parent = rustix::process::getpid();
+        let mut birth = Birth { image: Image::new(program)?, ends: above_standard(ends)?, parent, failed: None };
+        let mut stack = Box::<[u128]>::new_uninit_slice(STACK / size_of::<u128>());
+        let top: *mut c_void = stack.as_mut_ptr_range().end.cast();
+        let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
+        let id = signals::while_blocked(|| {
+            // SAFETY: the stack is aligned, large enough and the new process's alone. This thread waits until that
+            // process has executed its program or ended, so the stack and `birth` live long enough, and nobody else
+            // uses them meanwhile.
+            match unsafe { libc::clone(be_born, top, flags, (&raw mut birth).cast()) } {
+                -1 => Err(io::Error::last_os_error()),
+                id => Ok(Pid::from_raw(id).expect("a new process has a positive number")),
+            }
+        })?;
+        let Some(error) = birth.failed else { return Ok(id) };
+        // The process has ended, and this takes it off the table. It cannot fail for a child that nobody else reaps.
+        let _ = rustix::io::retry_on_intr(|| waitpid(Some(id), WaitOptions::empty()));
+        Err(error.into())
+    }
+
+    /// Descriptors that are none of the standard ones, so that making one of those overwrites none of them.
+    fn above_standard(ends: Ends) -> io::Result<Ends> {
+        let above = |end: OwnedFd| match end.as_raw_fd() {
+            0..=2 => rustix::io::fcntl_dupfd_cloexec(&end, 3),
+            _ => Ok(end),
+        };
+        Ok(Ends { stdin: above(ends.stdin)?, stdout: above(ends.stdout)?, stderr: above(ends.stderr)? })
+    }
+
+    // ---- In the new process ----
+
+    extern "C" fn be_born(birth: *mut c_void) -> c_int {
+        // SAFETY: it is the `Birth` of `spawn`, which does not use it before this process has executed its program or
+        // ended.
+        let birth = unsafe { &mut *birth.cast::<Birth>() };
+        birth.failed = Some(match prepare(birth) {
+            Ok(()) => birth.image.execute(),
+            Err(error) => error,
+        });
+        // Nobody sees this status.
+        127
+    }
+
+    fn prepare(birth: &Birth) -> rustix::io::Result<()> {
+        dup2_stdin(&birth.ends.stdin)?;
+        dup2_stdout(&birth.ends.stdout)?;
+        dup2_stderr(&birth.ends.stderr)?;
+        settle(birth.parent)
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+mod system {
+    use std::os::unix::process::CommandExt;
+    use std::process::Command;
+
+    use super::*;
+
+    /// Starts a program. Returns when it is executed, or fails if it cannot be.
+    pub fn spawn(program: &Program, ends: Ends) -> io::Result<Pid> {
+        let Some((name, args)) = program.words.split_first() else { return Err(io::ErrorKind::InvalidInput.into()) };
+        let mut command = Command::new(name);
+        command.args(args).env_clear().envs(&program.env);
+        command.stdin(ends.stdin).stdout(ends.stdout).stderr(ends.stderr);
+        let parent = rustix::process::getpid();
+        // SAFETY: between fork and exec only calls are made that are safe there: no allocation, no lock.
+        unsafe {
+            command.pre_exec(move || Ok(settle(parent)?));
+        }
+        let child = signals::while_blocked(|| command.spawn())?;
+        Ok(Pid::from_child(&child))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::fs::{self, File, Permissions};
     use std::io::Read;
     use std::os::unix::fs::PermissionsExt;
     use std::path::Path;
+    use std::process::Command;
 
     use rustix::process::{WaitId, WaitIdOptions, waitid};
 
