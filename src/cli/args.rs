@@ -115,11 +115,11 @@ pub struct WorkerArgs {
     pub handler: Option<String>,
 
     /// Run the handler with PROGRAM, such as bun, deno or "venv/bin/python -X dev"
-    #[arg(long, value_name = "PROGRAM", requires = "handler", hide_short_help = true)]
+    #[arg(long, value_name = "PROGRAM", requires = "handler", conflicts_with = "command", hide_short_help = true)]
     pub runtime: Option<String>,
 
     /// The job's field FIELD names the exported function to call
-    #[arg(long, value_name = "FIELD", requires = "handler", hide_short_help = true)]
+    #[arg(long, value_name = "FIELD", requires = "handler", conflicts_with = "command", hide_short_help = true)]
     pub route: Option<String>,
 
     /// What the worker speaks: json, lines or node-ipc [default: json]

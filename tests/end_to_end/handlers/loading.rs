@@ -58,6 +58,16 @@ fn a_handler_in_an_unknown_language_is_refused() {
 }
 
 #[test]
+fn flags_of_handlers_are_refused_without_one() {
+    for flag in ["--route", "--runtime"] {
+        let ended = forkpool([flag, "connect", "--", "cat"]).stdin("1\n").end().check_status(2);
+        assert!(ended.stderr.contains(flag), "{}", ended.stderr);
+        let ended = forkpool([flag, "connect"]).stdin("1\n").end().check_status(2);
+        assert!(ended.stderr.contains("--handler"), "{}", ended.stderr);
+    }
+}
+
+#[test]
 fn another_runtime_may_be_named_with_its_options() {
     for (language, runtime) in
         LANGUAGES.iter().zip(["node --no-warnings", "python3 -X dev", "ruby -W0", "php -n", "perl -w"])
