@@ -8,7 +8,7 @@ fn check_fatal(handler: &str, options: &[&str], words: &[&str]) {
     let jobs: String = (0..10).map(|number| format!("{number}\n")).collect();
     let ended = forkpool(["-j", "1", "-v", "--handler", handler].iter().chain(options)).stdin(jobs).end();
     let ended = ended.check_status(3);
-    assert!(ended.stderr.matches(" started: process").count() <= 1, "{}", ended.stderr);
+    assert!(ended.stderr.matches("worker w0 started").count() <= 1, "{}", ended.stderr);
     let errors = ended.stderr.lines().filter(|line| line.starts_with("forkpool: error: ")).count();
     assert_eq!(errors, 1, "{}", ended.stderr);
     for word in words {
