@@ -73,9 +73,10 @@ fn worker(settings: &Settings, program: &Path) -> String {
     let program = format!("{wrap}{}", program.display());
     match &settings.handler {
         // The command line of a supplied worker holds forkpool's own code, which says nothing to a user.
-        Some(HandlerChoice { file, function: None, .. }) => format!("{program}, around {}", file.display()),
-        Some(HandlerChoice { file, function: Some(function), .. }) => {
-            format!("{program}, around {function} of {}", file.display())
+        Some(HandlerChoice { file, function, init, .. }) => {
+            let function = function.as_ref().map_or(String::new(), |function| format!("{function} of "));
+            let init = init.as_ref().map_or(String::new(), |init| format!(", after {init}"));
+            format!("{program}, around {function}{}{init}", file.display())
         }
         None => {
             let quoted = settings.pool.command.args.iter().map(|word| format!(" {:?}", word.to_string_lossy()));
@@ -152,5 +153,7 @@ journal   j (7 jobs done already)
         assert_eq!(workers("-j 1 --wrap=nice --handler samples/pet.py"), "1 × nice /bin/w, around samples/pet.py");
         assert_eq!(workers("-j 1 --handler samples/pet.py"), "1 × /bin/w, around samples/pet.py");
         assert_eq!(workers("-j 1 --handler samples/pet.py:feed"), "1 × /bin/w, around feed of samples/pet.py");
+        let words = "-j 1 --handler samples/pet.py --init connect";
+        assert_eq!(workers(words), "1 × /bin/w, around samples/pet.py, after connect");
     }
 }

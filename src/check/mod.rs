@@ -12,9 +12,9 @@ use bytes::Bytes;
 
 use crate::cli::Settings;
 use crate::pool::exited::How;
-use crate::pool::fatal_error;
 use crate::pool::process;
-use crate::protocol::{Body, Protocol, Reply};
+use crate::pool::{error_text, fatal_error};
+use crate::protocol::{Body, Protocol};
 use crate::report::Reporter;
 use crate::report::settings::{Progress, ReportSettings};
 use crate::source;
@@ -82,6 +82,7 @@ fn with_worker<T>(settings: &Settings, run: impl FnOnce(&mut Check<'_>) -> Resul
         failed: 0,
         begun: Instant::now(),
         took: Duration::ZERO,
+        init_took: None,
     };
     let result = run(&mut check);
     if let Some(worker) = check.worker.take() {
@@ -106,6 +107,8 @@ struct Check<'a> {
     begun: Instant,
     /// How long its answers took.
     took: Duration,
+    /// How long the handler's init function took, if there is one.
+    init_took: Option<Duration>,
 }
 
 /// How a trial ended: what is worth saying, or what the worker does wrong.
@@ -119,6 +122,13 @@ impl Check<'_> {
         let large = if lines { large } else { format!("{{\"name\":{large}}}") };
         let empty = if lines { "\"\"" } else { "null" };
         self.start()?;
+        if let Some(took) = self.init_took {
+            let name = self.init();
+            self.told(&name, |check| {
+                check.took = took;
+                Ok(String::new())
+            })?;
+        }
         self.told("a job", |check| check.answers(std::slice::from_ref(usual)))?;
         // A worker that cannot run an ordinary job would fail the other trials for the same reason.
         if self.failed == 0 {
@@ -165,7 +175,8 @@ impl Check<'_> {
         }
     }
 
-    /// Starts a worker if there is none. One that forkpool supplies has loaded its handler when this returns.
+    /// Starts a worker if there is none. One that forkpool supplies has loaded its handler and called the init function
+    /// when this returns.
     fn start(&mut self) -> Result<()> {
         if self.worker.is_some() {
             return Ok(());
@@ -177,21 +188,30 @@ impl Check<'_> {
         }
         let failed = |words: &str| Err(Error::pool(format!("the supplied worker {words}")));
         let until = Instant::now() + pool.start_timeout;
-        let mut heard = self.hear(until);
-        while let Heard::Line(line) = &heard
-            && matches!(pool.protocol.decode(line), Ok(Reply { body: Body::Loading(_), .. }))
-        {
-            heard = self.hear(until);
-        }
-        match heard {
-            Heard::Nothing => failed("was not ready within --start-timeout"),
-            Heard::End => failed(&self.how_it_ended()),
-            Heard::TooLong(line) => failed(&self.too_long(&line)),
-            Heard::Line(line) => match pool.protocol.decode(&line).map(|reply| reply.body) {
-                Ok(Body::Ready) => Ok(()),
-                Ok(Body::Fatal(error)) => Err(fatal_error(&error)),
-                _ => failed(&format!("wrote: {}", shown(&line))),
-            },
+        let mut init = None;
+        loop {
+            let line = match self.hear(until) {
+                Heard::Nothing if init.is_some() => {
+                    return failed(&format!("was still in {} after --start-timeout", self.init()));
+                }
+                Heard::Nothing => return failed("was not ready within --start-timeout"),
+                Heard::End => return failed(&self.how_it_ended()),
+                Heard::TooLong(line) => return failed(&self.too_long(&line)),
+                Heard::Line(line) => line,
+            };
+            match pool.protocol.decode(&line).map(|reply| reply.body) {
+                Ok(Body::Loading(_)) => {}
+                Ok(Body::Initializing(_)) => init = Some(Instant::now()),
+                Ok(Body::Ready) => {
+                    self.init_took = init.map(|begun| begun.elapsed());
+                    return Ok(());
+                }
+                Ok(Body::Fatal(error)) => return Err(fatal_error(&error)),
+                Ok(Body::Unstarted(error)) => {
+                    return Err(Error::pool(format!("{} failed: {}", self.init(), error_text(&error))));
+                }
+                _ => return failed(&format!("wrote: {}", shown(&line))),
+            }
         }
     }
 
@@ -220,12 +240,8 @@ impl Check<'_> {
                 Body::Ok(data) => shown(data),
                 Body::Error { error, .. } => said(error),
                 Body::Fatal(error) => return Err(format!("it says that it cannot work at all: {}", said(error))),
-                Body::Progress(_)
-                | Body::Ready
-                | Body::Loading(_)
-                | Body::Asynchronous
-                | Body::Recycle
-                | Body::Noise => continue,
+                Body::Progress(_) | Body::Ready | Body::Recycle | Body::Asynchronous | Body::Noise => continue,
+                Body::Loading(_) | Body::Initializing(_) | Body::Unstarted(_) => continue,
             };
             let place = match reply.id {
                 None => 0,
@@ -304,6 +320,12 @@ impl Check<'_> {
             Some(How::Code(0)) => Ok("exit status 0".to_owned()),
             _ => Err(format!("{}; it should exit with status 0", self.how_it_ended())),
         }
+    }
+
+    /// The handler's init function, in words.
+    fn init(&self) -> String {
+        let name = self.settings.handler.as_ref().and_then(|handler| handler.init.as_deref());
+        format!("the init function {}", name.unwrap_or_default())
     }
 
     fn too_long(&self, line: &[u8]) -> String {

@@ -122,6 +122,14 @@ pub struct WorkerArgs {
     #[arg(long, value_name = "FIELD", requires = "handler", conflicts_with = "command", hide_short_help = true)]
     pub route: Option<String>,
 
+    /// Call FUNCTION of the handler's file once in each worker, before its first job
+    ///
+    /// For a connection, or a model on the card of this slot (FORKPOOL_SLOT). It is called without arguments,
+    /// and awaited. An error of it is a failed start, after which the worker is started again.
+    /// Example: --handler pet.py --init connect
+    #[arg(long, value_name = "FUNCTION", requires = "handler", conflicts_with = "command", hide_short_help = true)]
+    pub init: Option<String>,
+
     /// What the worker speaks: json, lines or node-ipc [default: json]
     ///
     /// json: a line {"id":1,"data":…} in, a line {"id":1,"status":"ok","data":…} out.

@@ -14,7 +14,7 @@ use crate::pool::policies::{RecyclePolicy, RetryPolicy};
 use crate::pool::settings::{Depth, PoolSettings, ahead};
 use crate::protocol::Protocol;
 use crate::report::settings::{Progress, ReportSettings, Verbosity};
-use crate::shims;
+use crate::shims::{self, Init};
 use crate::source::settings::{InputFile, InputSettings};
 use crate::text::shell;
 use crate::words::dialect::{Dialect, Quote};
@@ -73,6 +73,7 @@ fn handler(args: &WorkerArgs) -> Option<HandlerChoice> {
         function: function.map(str::to_owned),
         route: args.route.clone(),
         runtime: args.runtime.clone(),
+        init: args.init.clone(),
     })
 }
 
@@ -328,10 +329,9 @@ fn statuses(failed: &[RetryOn]) -> Vec<Status> {
 fn worker_command(args: &Args, protocol: Protocol, concurrency: usize) -> Result<(WorkerCommand, bool)> {
     let wrap = args.workers.wrap.as_deref().map(shell::split).transpose();
     let wrap = wrap.map_err(|why| Error::refused(format!("--wrap: {why}")))?.unwrap_or_default();
-    if let Some(handler) = &args.workers.handler {
-        let runtime = args.workers.runtime.as_deref();
-        let route = args.workers.route.as_deref();
-        let command = shims::command(handler, runtime, route, concurrency)?;
+    if let Some(handler) = handler(&args.workers) {
+        let init = if args.workers.dry_run { Init::OnlyFound } else { Init::Called };
+        let command = shims::command(&handler, concurrency, init)?;
         return Ok((WorkerCommand { wrap, ..command }, true));
     }
     let Some((program, rest)) = args.command.split_first() else {
@@ -393,6 +393,7 @@ mod tests {
         refused("--depth 2 --concurrency 2 -- w", "exclude each other");
         refused("--wrap ' -- w", "--wrap: a quote is not closed");
         refused("--to lines --id name -- w", "have no place in lines output");
+        refused("--handler samples/pet.py:feed --init feed", "feed cannot be both");
     }
 
     #[test]

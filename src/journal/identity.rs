@@ -39,6 +39,8 @@ pub struct JournalHeader {
     route: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     runtime: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    init: Option<String>,
     /// The input's format.
     input: String,
     /// `--key`.
@@ -71,6 +73,7 @@ impl JournalHeader {
             function: handler.function.clone(),
             route: handler.route.clone(),
             runtime: handler.runtime.clone(),
+            init: handler.init.clone(),
             ..self
         })
     }
@@ -118,6 +121,7 @@ impl JournalHeader {
             ("the handler's function", self.function.as_ref(), journal.function.as_ref()),
             ("--route", self.route.as_ref(), journal.route.as_ref()),
             ("--runtime", self.runtime.as_ref(), journal.runtime.as_ref()),
+            ("--init", self.init.as_ref(), journal.init.as_ref()),
         ])
     }
 
@@ -259,7 +263,7 @@ mod tests {
             fs::write(&file, content).unwrap();
             let function = function.map(str::to_owned);
             JournalHeader::default()
-                .with_handler(&HandlerChoice { file, function, route: None, runtime: None })
+                .with_handler(&HandlerChoice { file, function, route: None, runtime: None, init: None })
                 .unwrap()
         };
         let ours = header("pet.py", "def pet(job): pass", None);
@@ -271,6 +275,10 @@ mod tests {
             other.words().contains("the handler's function was pet when it was begun and is not given now"),
             "{other:?}"
         );
+        let (file, init) = (folder.path().join("moved.py"), Some("dial".to_owned()));
+        let with_init = HandlerChoice { file, function: None, route: None, runtime: None, init };
+        let with_init = JournalHeader::default().with_handler(&with_init).unwrap();
+        assert!(ours.difference(&with_init).unwrap().words().contains("--init was dial when it was begun"));
     }
 
     #[test]

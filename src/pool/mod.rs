@@ -55,7 +55,7 @@ use seat::Seat;
 use settings::PoolSettings;
 use slot::Slot;
 
-pub use fatal::fatal_error;
+pub use fatal::{error_text, fatal_error};
 pub use seat::account;
 
 /// A pool that is set up; `start` starts its workers.

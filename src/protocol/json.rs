@@ -42,9 +42,11 @@ pub fn decode(line: &Bytes) -> Result<Reply, String> {
     }
     let body = match status {
         "ready" => Body::Ready,
-        "loading" => Body::Loading(wire.data.map_or(Bytes::new(), |raw| line.slice_ref(raw.get().as_bytes()))),
+        "loading" => Body::Loading(wire.data(line).unwrap_or_default()),
+        "init" => Body::Initializing(wire.data(line).unwrap_or_default()),
         "async" => Body::Asynchronous,
         "recycle" => Body::Recycle,
+        "unstarted" => Body::Unstarted(wire.error_body(line)?.0),
         "fatal" => Body::Fatal(wire.error_body(line)?.0),
         _ => wire.body(line, status)?,
     };
@@ -105,7 +107,7 @@ fn plain(error: &serde_json::Error) -> String {
 impl Wire<'_> {
     /// The body of a message about a job. A missing `data` is `null`: JSON.stringify drops an undefined one.
     pub fn body(&self, line: &Bytes, status: &str) -> Result<Body, String> {
-        let data = || self.data.map_or(Bytes::from_static(b"null"), |raw| line.slice_ref(raw.get().as_bytes()));
+        let data = || self.data(line).unwrap_or(Bytes::from_static(b"null"));
         match status {
             "ok" => Ok(Body::Ok(data())),
             "progress" => Ok(Body::Progress(data())),
@@ -115,6 +117,10 @@ impl Wire<'_> {
             }
             other => Err(format!("its status is {}", serde_json::Value::from(other))),
         }
+    }
+
+    fn data(&self, line: &Bytes) -> Option<Bytes> {
+        self.data.map(|raw| line.slice_ref(raw.get().as_bytes()))
     }
 
     fn error_body(&self, line: &Bytes) -> Result<(Bytes, RetryAdvice), String> {
@@ -224,6 +230,9 @@ mod tests {
         check(r#"{"id":7,"status":"ok"}"#, Ok((Some(7), ok("null"))));
         check(r#"{"status":"ready"}"#, Ok((None, Body::Ready)));
         check(r#"{"status":"loading","data":"x"}"#, Ok((None, Body::Loading(Bytes::from_static(b"\"x\"")))));
+        check(r#"{"status":"init","data":"x"}"#, Ok((None, Body::Initializing(Bytes::from_static(b"\"x\"")))));
+        let unstarted = Body::Unstarted(Bytes::from_static(br#"{"name":"E","message":"m"}"#));
+        check(r#"{"status":"unstarted","error":{"name":"E","message":"m"}}"#, Ok((None, unstarted)));
         check(r#"{"id":7,"status":"progress","data":3}"#, Ok((Some(7), Body::Progress(Bytes::from_static(b"3")))));
         check("{\"id\":7,\"status\":\"ok\",\"data\":1}\r", Ok((Some(7), ok("1"))));
     }

@@ -25,10 +25,14 @@ pub enum Body {
     Ready,
     /// The worker is loading, and has come to this step; JSON text.
     Loading(Bytes),
+    /// The worker calls the init function of its handler, which has this name; JSON text.
+    Initializing(Bytes),
     /// The worker could run several jobs at once (`--concurrency`).
     Asynchronous,
     /// The worker asks to be replaced once its jobs are answered.
     Recycle,
+    /// The worker could not be started, and ends; a new one may fare better. The error says why.
+    Unstarted(Bytes),
     /// The worker cannot work at all, and a new one could not either: the error says why.
     Fatal(Bytes),
     /// Not meant for us.

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::text::shell;
 use crate::words::error::{Error, Result, reason};
-use crate::words::worker::{Channel, WorkerCommand};
+use crate::words::worker::{Channel, HandlerChoice, WorkerCommand};
 
 /// A language's supplied worker.
 struct Shim {
@@ -38,35 +38,55 @@ const SHIMS: [Shim; 5] = [
     Shim { endings: &["pl"], runtime: "perl", code: include_str!("worker.pl"), flags: &["-e"], separator: Some("--") },
 ];
 
-/// The command of the worker for `--handler FILE[:FUNCTION]`.
-pub fn command(handler: &str, runtime: Option<&str>, route: Option<&str>, concurrency: usize) -> Result<WorkerCommand> {
-    let (file, function) = split(handler);
-    let path = std::fs::canonicalize(file)
+/// What a worker does with the handler's init function.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Init {
+    Called,
+    /// It must be there, and is not called.
+    OnlyFound,
+}
+
+/// The command of the worker for a handler.
+pub fn command(handler: &HandlerChoice, concurrency: usize, init: Init) -> Result<WorkerCommand> {
+    let file = handler.file.display();
+    let path = std::fs::canonicalize(&handler.file)
         .map_err(|error| Error::pool(format!("cannot load the handler {file}: {}", reason(&error))))?;
-    let ending = Path::new(file).extension().and_then(|ending| ending.to_str()).unwrap_or_default();
+    let ending = handler.file.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
     let Some(shim) = SHIMS.iter().find(|shim| shim.endings.contains(&ending)) else {
         let known: Vec<&str> = SHIMS.iter().flat_map(|shim| shim.endings).copied().collect();
         return Err(Error::refused(format!("{file}: no worker is supplied for .{ending} files"))
             .hint(format!("the handler's name must end in one of .{}", known.join(" ."))));
     };
-    if let (Some(function), Some(_)) = (function, route) {
-        return Err(Error::refused(format!("--route chooses the function, and so does :{function}"))
-            .hint("--handler FILE without a function"));
-    }
+    refuse_functions(handler)?;
     let spec = serde_json::json!({
         "file": path.to_str().ok_or_else(|| Error::refused(format!("{file}: its path is not UTF-8")))?,
-        "function": function,
-        "route": route,
+        "function": handler.function,
+        "route": handler.route,
+        "init": handler.init,
+        "calls_init": init == Init::Called,
         "concurrency": concurrency,
     });
     // The runtime and the user's own words for it: `"my python" -X dev`.
-    let words = shell::split(runtime.unwrap_or(shim.runtime));
+    let words = shell::split(handler.runtime.as_deref().unwrap_or(shim.runtime));
     let mut words = words.map_err(|why| Error::refused(format!("--runtime: {why}")))?;
     let mut args: Vec<OsString> = words.drain(1..).map(OsString::from).collect();
     let program = words.remove(0);
     shim.add_code(&program, &mut args);
     args.push(spec.to_string().into());
     Ok(WorkerCommand { wrap: Vec::new(), program: program.into(), args, channel: Channel::Private })
+}
+
+/// Refuses functions that contradict each other.
+fn refuse_functions(handler: &HandlerChoice) -> Result<()> {
+    let Some(function) = &handler.function else { return Ok(()) };
+    if handler.route.is_some() {
+        return Err(Error::refused(format!("--route chooses the function, and so does :{function}"))
+            .hint("--handler FILE without a function"));
+    }
+    if handler.init.as_ref() == Some(function) {
+        return Err(Error::refused(format!("{function} cannot be both the handler's function and that of --init")));
+    }
+    Ok(())
 }
 
 impl Shim {

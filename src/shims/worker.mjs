@@ -14,7 +14,7 @@ import net from 'node:net';
 import { StringDecoder } from 'node:string_decoder';
 import { pathToFileURL } from 'node:url';
 
-const { file, function: named, route, concurrency } = JSON.parse(process.argv.at(-1));
+const { file, function: named, route, init, calls_init: callsInit, concurrency } = JSON.parse(process.argv.at(-1));
 
 // The handler sees what `node FILE` would show it, except that it is not the program: a guard that compares its file
 // with process.argv[1] finds another one there, which exists, since some guards resolve it.
@@ -175,7 +175,7 @@ function sendError(id, error) {
 
 function fatal(error) {
   loaded = true;
-  send(`{"status":"fatal","error":${errorJson(error)}}\n`);
+  send(`{"status":"${inInit ? 'unstarted' : 'fatal'}","error":${errorJson(error)}}\n`);
   process.exit(1);
 }
 
@@ -330,20 +330,27 @@ function routed(functions, data) {
   return functions.get(name) ?? refuse(`no function to route ${JSON.stringify(name) ?? 'nothing'} to`, functions);
 }
 
+/** A function that chooses the one for a job, and the function of --init, which is none of those. */
 async function load() {
   try {
-    const exports = exportsOf(await loadModule());
-    const functions = new Map([...exports].filter(([, any]) => isFunction(any)));
+    const all = exportsOf(await loadModule());
+    const everyFunction = functionsAmong(all);
+    const missing = () => refuse(`${file} exports no function ${init}`, everyFunction);
+    const initialize = init ? (everyFunction.get(init) ?? missing()) : undefined;
+    const exports = new Map([...all].filter(([name, any]) => !init || (name !== init && any !== initialize)));
+    const functions = functionsAmong(exports);
     if (!route) {
       const handler = choose(exports, functions);
-      return () => handler;
+      return { handlerOf: () => handler, initialize };
     }
     if (functions.size === 0) refuse(`${file} exports no function`, functions);
-    return (data) => routed(functions, data);
+    return { handlerOf: (data) => routed(functions, data), initialize };
   } catch (error) {
     return fatal(explained(error));
   }
 }
+
+const functionsAmong = (exports) => new Map([...exports].filter(([, any]) => isFunction(any)));
 
 /** An error of loading, with what node itself leaves out. */
 function explained(error) {
@@ -376,7 +383,8 @@ let next = 0; // in `waiting`
 let open = 0; // jobs started and not answered
 let ended = false;
 let isAsync = false; // the handler has returned a promise
-let loaded = false;
+let inInit = false; // the function of --init runs
+let loaded = false; // that has come to its end, too
 
 function work(handlerOf) {
   while (next < waiting.length && open < concurrency) start(waiting[next++], handlerOf);
@@ -453,12 +461,28 @@ process.on('unhandledRejection', (error) => {
 });
 // forkpool says when to end. (Children of the handler do not inherit this.)
 process.on('SIGINT', () => {});
+process.on('beforeExit', () => {
+  const message = `${inInit ? init : file} waits for a promise that nothing settles any more`;
+  if (!loaded) fatal({ name: 'Error', message });
+});
 process.on('exit', (code) => {
-  if (!loaded) fatal({ name: 'Error', message: `${file} ended the process (exit status ${code}) while it was loaded` });
+  const what = inInit ? init : file;
+  const when = inInit ? 'ran' : 'was loaded';
+  const message = `${what} ended the process (exit status ${code}) while it ${when}`;
+  if (!loaded) fatal({ name: 'Error', message });
 });
 
 send('{"status":"loading","data":"the file of the handler"}\n');
-const handlerOf = await load();
+const { handlerOf, initialize } = await load();
+if (initialize && callsInit) {
+  inInit = true;
+  send(`{"status":"init","data":${JSON.stringify(init)}}\n`);
+  try {
+    await initialize();
+  } catch (error) {
+    fatal(error);
+  }
+}
 loaded = true;
 send('{"status":"ready"}\n');
 receive(handlerOf);

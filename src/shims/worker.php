@@ -223,6 +223,7 @@ final class ForkpoolWorker
     private static $answered = 0; // when the last job was, in nanoseconds
     static $spec;
     static $returned; // by the file: it may be the handler
+    static $isInInit = false; // the function of --init runs
     private static $out;
 
     static function send($line)
@@ -243,7 +244,8 @@ final class ForkpoolWorker
             self::leaveChild($error);
         }
         self::$ready = true;
-        self::send('{"status":"fatal","error":' . ForkpoolErrors::json($error) . "}\n");
+        $status = self::$isInInit ? 'unstarted' : 'fatal';
+        self::send("{\"status\":\"$status\",\"error\":" . ForkpoolErrors::json($error) . "}\n");
         exit(1);
     }
 
@@ -276,25 +278,45 @@ final class ForkpoolWorker
         return fn($job) => $call($job['data']);
     }
 
-    /** What is named is used, or refused; a guess is only for a file that names nothing. */
-    private static function choose($file, $named, $functions, $returned)
+    /** What has this name in the file and is to be called; null if there is no such thing. */
+    private static function named($file, $name, $functions)
     {
-        $names = array_keys($functions);
-        if ($named === null && !is_int($returned) && is_callable($returned)) {
-            return $returned;
-        }
-        $name = $named ?? 'handler';
         // Of this file or of another, which defines it for this one.
         if (isset($functions[$name]) || function_exists($name)) {
             return $functions[$name] ?? $name;
         }
         $variable = $GLOBALS[$name] ?? null;
-        if ($variable !== null) {
-            $reason = "$file: \$$name is of type " . get_debug_type($variable) . ', no function';
-            return is_callable($variable) ? $variable : self::refuse($reason, $names);
-        }
+        $reason = "$file: \$$name is of type " . get_debug_type($variable) . ', no function';
+        $isFine = $variable === null || is_callable($variable);
+        return $isFine ? $variable : self::refuse($reason, array_keys($functions));
+    }
+
+    /** What has this name in the file, or a refusal. */
+    private static function found($file, $name, $functions)
+    {
+        $names = array_keys($functions);
+        return self::named($file, $name, $functions) ?? self::refuse("$file has no function $name", $names);
+    }
+
+    /** Whether two callables are the same. PHP ignores the case of a function's name. */
+    private static function areSame($a, $b)
+    {
+        return is_string($a) && is_string($b) ? strcasecmp($a, $b) === 0 : $a === $b;
+    }
+
+    /** What is named is used, or refused; a guess is only for a file that names nothing. */
+    private static function choose($file, $named, $functions, $returned, $init)
+    {
+        $names = array_keys($functions);
         if ($named !== null) {
-            self::refuse("$file has no function $named", $names);
+            return self::found($file, $named, $functions);
+        }
+        if (!is_int($returned) && is_callable($returned) && !self::areSame($returned, $init)) {
+            return $returned;
+        }
+        $handler = self::named($file, 'handler', $functions);
+        if ($handler !== null && !self::areSame($handler, $init)) {
+            return $handler;
         }
         if (count($functions) !== 1) {
             self::refuse("$file has " . ($functions ? 'several functions' : 'no function'), $names);
@@ -318,16 +340,22 @@ final class ForkpoolWorker
     static function run($spec, $returned)
     {
         try {
-            $functions = self::ownFunctions($spec['file'], $returned);
+            $file = $spec['file'];
+            $functions = self::ownFunctions($file, $returned);
+            $init = $spec['init'] === null ? null : self::found($file, $spec['init'], $functions);
+            $functions = array_filter($functions, fn($callable) => !self::areSame($callable, $init));
             if ($spec['route'] === null) {
-                $handler = self::ofJob(self::choose($spec['file'], $spec['function'], $functions, $returned));
+                $handler = self::ofJob(self::choose($file, $spec['function'], $functions, $returned, $init));
             } elseif ($functions) {
                 $handler = self::routed($functions, $spec['route']);
             } else {
-                self::refuse("{$spec['file']} has no function", []);
+                self::refuse("$file has no function", []);
             }
         } catch (LogicException $e) {
             self::fatal($e);
+        }
+        if ($init !== null && $spec['calls_init']) {
+            self::initialize($spec['init'], $init);
         }
         self::$ready = true;
         self::send("{\"status\":\"ready\"}\n");
@@ -335,6 +363,20 @@ final class ForkpoolWorker
         stream_set_chunk_size($in, 65536);
         while (($line = fgets($in)) !== false) {
             self::serve($handler, $line);
+        }
+    }
+
+    private static function initialize($name, $init)
+    {
+        self::$isInInit = true;
+        self::send('{"status":"init","data":' . json_encode($name) . "}\n");
+        try {
+            $init();
+        } catch (Throwable $e) {
+            self::fatal($e);
+        }
+        if (getmypid() !== self::$process) {
+            self::leaveChild(null);
         }
     }
 
@@ -377,7 +419,8 @@ final class ForkpoolWorker
 // An end while the file is loaded: exit(), or an error that PHP does not let anybody catch.
 register_shutdown_function(function () {
     if (!ForkpoolWorker::$ready && getmypid() === ForkpoolWorker::$process) {
-        $exit = ['message' => 'it ended the process while it was loaded', 'file' => '', 'line' => 0];
+        $when = ForkpoolWorker::$isInInit ? 'ran' : 'was loaded';
+        $exit = ['message' => "it ended the process while it $when", 'file' => '', 'line' => 0];
         $last = error_get_last() ?? $exit;
         ForkpoolWorker::fatal(new ErrorException($last['message'], 0, E_ERROR, $last['file'], $last['line']));
     }

@@ -127,12 +127,13 @@ sub send_line {
     }
 }
 
-my $ready;
+my ($ready, $in_init);    # $in_init: the function of --init runs
 
 sub fatal {
     die $_[0] if $$ != $process;    # a child, which ends by itself
     $ready = 1;
-    send_line('{"status":"fatal","error":' . error_json($_[0]) . '}');
+    my $status = $in_init ? 'unstarted' : 'fatal';
+    send_line("{\"status\":\"$status\",\"error\":" . error_json($_[0]) . '}');
     POSIX::_exit(1);
 }
 
@@ -237,10 +238,10 @@ sub with_context {
 
 # What is named is used, or refused; a guess is only for a file that names nothing.
 sub choose {
-    my ($file, $named, $returned, %own) = @_;
+    my ($file, $named, $returned, $init, %own) = @_;
     my @names = sort keys %own;
     return named($named) // refuse("$file has no function $named", @names) if defined $named;
-    my $chosen = code($returned) // named('handler');
+    my ($chosen) = grep { $_ && !is_same($_, $init) } code($returned), named('handler');
     return $chosen if $chosen;
     my %different = map { refaddr $_ => $_ } values %own;
     return (values %different)[0] if keys %different == 1;
@@ -259,7 +260,13 @@ sub routed {
     };
 }
 
-sub handler {
+sub is_same {
+    my ($code, $other) = @_;
+    return $other && refaddr $code == refaddr $other;
+}
+
+# The handler, and the function of --init.
+sub load {
     my ($spec) = @_;
     my $file = $spec->{file};
     utf8::encode($file);    # the name of a file is bytes
@@ -271,9 +278,20 @@ sub handler {
     my $returned = do { package main; do $file };
     die $@ if ref $@ || $@ ne '';
     my %own = own_functions($file);
-    return with_context(choose($file, $spec->{function}, $returned, %own)) if !defined $spec->{route};
+    my ($name, $init) = $spec->{init};
+    $init = named($name) // refuse("$file has no function $name", sort keys %own) if defined $name;
+    delete @own{grep { is_same($own{$_}, $init) } keys %own};
+    return (with_context(choose($file, $spec->{function}, $returned, $init, %own)), $init) if !defined $spec->{route};
     refuse("$file has no function") if !%own;
-    return routed($spec->{route}, %own);
+    return (routed($spec->{route}, %own), $init);
+}
+
+sub call_init {
+    my ($name, $init) = @_;
+    $in_init = 1;
+    send_line('{"status":"init","data":' . $json->encode($name) . '}');
+    eval { $init->(); 1 } or fatal($@);
+    exit if $$ != $process;    # a child that it has forked has come back
 }
 
 # --- jobs
@@ -314,7 +332,8 @@ sub run {
     $| = 1;
     $SIG{INT} = sub { };    # forkpool says when to end; children of the handler do not inherit this
     send_line('{"status":"loading","data":"the file of the handler"}');
-    my $handler = eval { handler($spec) } // fatal($@);
+    my ($handler, $init) = eval { load($spec) } or fatal($@);
+    call_init($spec->{init}, $init) if $init && $spec->{calls_init};
     $ready = 1;
     send_line('{"status":"ready"}');
     my ($begun, $read) = ('');
@@ -330,7 +349,8 @@ sub run {
 }
 
 END {
-    fatal("it ended the process (exit status $?) while it was loaded\n") if !$ready && $$ == $process;
+    my $when = $in_init ? 'ran' : 'was loaded';
+    fatal("it ended the process (exit status $?) while it $when\n") if !$ready && $$ == $process;
 }
 
 run();

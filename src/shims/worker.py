@@ -6,6 +6,9 @@
 # The handler is given a second argument (progress, attempt, job) if its second parameter has no default or is
 # named `context`. Whatever it raises, SystemExit included, is the error of its job; os._exit ends the worker. A result
 # that JSON has no form for is an error that says where it sits.
+#
+# The function of --init is called before the worker is ready; a coroutine of it runs in the loop that the handler's run
+# in.
 import sys
 
 if sys.path[:1] == [""]:
@@ -26,7 +29,7 @@ from functools import partial
 
 # In a locale without UTF-8 arguments are half surrogates, and paths must be.
 SPEC = json.loads(os.fsencode(sys.argv[1]))
-FILE, ROUTE, CONCURRENCY = SPEC["file"], SPEC["route"], SPEC["concurrency"]
+FILE, ROUTE, INIT, CONCURRENCY = SPEC["file"], SPEC["route"], SPEC["init"], SPEC["concurrency"]
 PATIENCE = 1.0  # seconds that executors may take to end, once there are no more jobs
 is_child = False  # whether this is a child that the handler has forked
 
@@ -183,10 +186,10 @@ def send_error(id, error):
     send(f'{{"id":{id},"status":"error","error":{error_json(error)}}}\n')
 
 
-def fatal(error):
+def fatal(error, status="fatal"):
     if is_child:
         leave_child(error)
-    send(f'{{"status":"fatal","error":{error_json(error)}}}\n')
+    send(f'{{"status":"{status}","error":{error_json(error)}}}\n')
     os._exit(1)
 
 
@@ -389,16 +392,22 @@ def own_functions(module):
     return {name: any for name, any in functions.items() if is_own(name, any)}
 
 
-def choose(module, functions):
-    """What is named is used, or refused; a guess is only for a file that names nothing."""
-    name = SPEC["function"] or "handler"
-    if hasattr(module, name):
-        function = getattr(module, name)
-        if not callable(function):
-            refuse(f"{FILE}: {name} is {a_kind(function)}, no function", functions)
-        return function
-    if SPEC["function"]:
+def named(module, name, functions):
+    """What has this name in the file, which is used, whatever it is, or refused."""
+    if not hasattr(module, name):
         refuse(f"{FILE} has no function {name}", functions)
+    function = getattr(module, name)
+    if not callable(function):
+        refuse(f"{FILE}: {name} is {a_kind(function)}, no function", functions)
+    return function
+
+
+def choose(module, functions, init):
+    """What is named is used, or refused; a guess is only for a file that names nothing."""
+    if SPEC["function"]:
+        return named(module, SPEC["function"], functions)
+    if hasattr(module, "handler") and (init is None or module.handler is not init):
+        return named(module, "handler", functions)
     if len(functions) != 1:
         refuse(f"{FILE} has several functions" if functions else f"{FILE} has no function of its own", functions)
     return next(iter(functions.values()))
@@ -414,6 +423,36 @@ def routed(functions):
         return functions[name](data, id, attempt)
 
     return function
+
+
+def find(module):
+    """The function to call for each job, whether it is asynchronous, and that of --init."""
+    functions = own_functions(module)
+    init = named(module, INIT, functions) if INIT else None
+    functions = {name: any for name, any in functions.items() if any is not init}
+    if not ROUTE:
+        handler = choose(module, functions, init)
+        return with_context(handler), is_asynchronous(handler), init
+    if not functions:
+        refuse(f"{FILE} has no function of its own", functions)
+    function = routed({name: with_context(function) for name, function in functions.items()})
+    return function, any(map(is_asynchronous, functions.values())), init
+
+
+def initialize(init):
+    """Calls the function of --init. Returns the event loop that it was awaited in, if it was."""
+    send(f'{{"status":"init","data":{encode(INIT)}}}\n')
+    loop = None
+    try:
+        result = init()
+        if inspect.isawaitable(result):
+            loop = new_event_loop()
+            loop.run_until_complete(result)
+    except BaseException as error:
+        fatal(error, "unstarted")
+    if is_child:
+        leave_child()
+    return loop
 
 
 def with_context(function):
@@ -461,9 +500,8 @@ def new_event_loop():
     return asyncio.new_event_loop()
 
 
-def serve(function):
+def serve(function, loop):
     """One job after the other, in this thread."""
-    loop = None
     for line in open(3, "rb", buffering=1 << 16):
         job = parse(line)
         if job is None:
@@ -535,26 +573,18 @@ def main():
     sys.stderr.reconfigure(encoding="utf-8", errors="backslashreplace")
     send('{"status":"loading","data":"the file of the handler"}\n')
     try:
-        module = load()
-        functions = own_functions(module)
-        if not ROUTE:
-            handler = choose(module, functions)
-            function, asynchronous = with_context(handler), is_asynchronous(handler)
-        elif functions:
-            function = routed({name: with_context(function) for name, function in functions.items()})
-            asynchronous = any(map(is_asynchronous, functions.values()))
-        else:
-            refuse(f"{FILE} has no function of its own", functions)
+        function, asynchronous, init = find(load())
     except BaseException as error:
         fatal(error)
+    loop = initialize(init) if init is not None and SPEC["calls_init"] else None
     send('{"status":"ready"}\n')
     if asynchronous:
         send('{"status":"async"}\n')
     if asynchronous or CONCURRENCY > 1:
-        loop = new_event_loop()
+        loop = loop or new_event_loop()
         loop.run_until_complete(serve_tasks(function, loop))
     else:
-        serve(function)
+        serve(function, loop)
     end()
 
 

@@ -136,8 +136,8 @@ module ForkpoolWorker
     JSON.generate({ name: error.class.name, message: 'cannot be shown' })
   end
 
-  def fatal(error)
-    send_line(%({"status":"fatal","error":#{error_json(error)}}))
+  def fatal(error, status = 'fatal')
+    send_line(%({"status":"#{status}","error":#{error_json(error)}}))
     exit!(1)
   end
 
@@ -249,14 +249,19 @@ module ForkpoolWorker
     ->(data, _context) { callable.call(data) }
   end
 
-  # What is named is used, or refused; a guess is only for a file that names nothing.
-  def choose(file, name, functions, main)
-    (name ? [name] : %w[handler HANDLER Handler]).each do |each|
-      callable = functions[each] || named(each, main)
-      next if callable.nil?
-      return callable if callable.respond_to?(:call)
+  # What has this name in the file and is to be called; nil if there is no such thing.
+  def callable(file, name, functions, main)
+    callable = functions[name] || named(name, main)
+    return callable if callable.nil? || callable.respond_to?(:call)
 
-      refuse("#{file}: #{each} is of class #{callable.class} and has no call", functions.keys)
+    refuse("#{file}: #{name} is of class #{callable.class} and has no call", functions.keys)
+  end
+
+  # What is named is used, or refused; a guess is only for a file that names nothing.
+  def choose(file, name, functions, main, init)
+    (name ? [name] : %w[handler HANDLER Handler]).each do |each|
+      callable = callable(file, each, functions, main)
+      return callable if callable && (name || callable != init)
     end
     refuse("#{file} has no function #{name}", functions.keys) if name
     refuse("#{file}: handler is a local variable, which is seen by nobody else; make it HANDLER", []) if local?(file)
@@ -282,7 +287,8 @@ module ForkpoolWorker
     end
   end
 
-  def handler(spec, main)
+  # The handler, and the function of --init.
+  def load(spec, main)
     file = spec['file']
     ARGV.clear
     # A log must not fail for a letter that the locale does not have.
@@ -292,19 +298,36 @@ module ForkpoolWorker
     trap('INT') {}
     require file
     functions = own_functions(file, main)
-    return with_context(choose(file, spec['function'], functions, main)) unless spec['route']
+    init = init_function(file, spec['init'], functions, main)
+    functions.reject! { |name, callable| name == spec['init'] || callable == init }
+    return with_context(choose(file, spec['function'], functions, main, init)), init unless spec['route']
 
     refuse("#{file} has no function", []) if functions.empty?
-    routed(functions, spec['route'])
+    [routed(functions, spec['route']), init]
   rescue Exception => e
     raise if Process.pid != PROCESS # a child, which ends by itself
 
     fatal(e)
   end
 
+  def init_function(file, name, functions, main)
+    name && (callable(file, name, functions, main) || refuse("#{file} has no function #{name}", functions.keys))
+  end
+
+  def call_init(name, init)
+    send_line(%({"status":"init","data":#{JSON.generate(name)}}))
+    init.call
+    exit if Process.pid != PROCESS # a child that it has forked has come back
+  rescue Exception => e
+    raise if Process.pid != PROCESS
+
+    fatal(e, 'unstarted')
+  end
+
   def run(spec, main)
     send_line('{"status":"loading","data":"the file of the handler"}')
-    handler = handler(spec, main)
+    handler, init = load(spec, main)
+    call_init(spec['init'], init) if init && spec['calls_init']
     send_line('{"status":"ready"}')
     while (line = IN.gets)
       job = parse(line)

@@ -43,6 +43,8 @@ pub struct HandlerChoice {
     pub function: Option<String>,
     pub route: Option<String>,
     pub runtime: Option<String>,
+    /// The function of the file that is called once in each worker, before its first job.
+    pub init: Option<String>,
 }
 
 #[cfg(test)]

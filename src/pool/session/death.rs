@@ -51,7 +51,8 @@ impl Death {
             consumed: live.input.accepted().saturating_sub(unread),
             how,
             sent_by,
-            stderr: if live.tail.is_empty() { String::new() } else { live.tail.text() },
+            // One that says itself why it could not be started needs no other last words.
+            stderr: if live.tail.is_empty() || live.start_error.is_some() { String::new() } else { live.tail.text() },
             partial: shown(live.output.partial_bytes()),
             hint,
         }
@@ -120,7 +121,11 @@ fn end(
     stop_reason: &str,
 ) -> String {
     let ending = live.ending.as_ref();
-    match (ending.map(|ending| &ending.why), how) {
+    let why = ending.map(|ending| &ending.why);
+    if let (Some(error), None | Some(Why::ClosedInput | Why::ClosedOutput)) = (&live.start_error, why) {
+        return format!("failed {}: {error}", live.step.as_deref().unwrap_or("at its start"));
+    }
+    match (why, how) {
         (Some(Why::Stopped), Some(how)) if ending.is_some_and(|ending| !ending.was_signalled()) => {
             // We have sent the worker no signal yet: it was told to stop by somebody else, or has ended by itself.
             let sender = if matches!(how, How::Signal(_)) { " (not sent by forkpool)" } else { "" };
@@ -130,7 +135,7 @@ fn end(
         (Some(Why::StartTimeout), _) => {
             let limit = humantime::format_duration(settings.start_timeout);
             let step = match &live.step {
-                Some(step) => format!("it was still loading {step}"),
+                Some(step) => format!("it was still {step}"),
                 None => "its program had not begun to load anything".to_owned(),
             };
             format!("was ended: it was not ready within --start-timeout ({limit}); {step}")
@@ -223,9 +228,13 @@ mod tests {
         let words =
             "was ended: it was not ready within --start-timeout (1m); its program had not begun to load anything";
         check(term, ending(Why::StartTimeout, Some(libc::SIGTERM)), words);
-        let step = Some("a model".to_owned());
+        let step = Some("loading a model".to_owned());
         let live = Live { ending: ending(Why::StartTimeout, Some(libc::SIGTERM)), step, ..ended(term) };
         assert!(death(&live).words.ends_with("(1m); it was still loading a model"), "{}", death(&live).words);
+        let step = Some("in the init function connect".to_owned());
+        let live = Live { start_error: Some("E: refused\n  at f".to_owned()), step, ..ended(How::Code(1)) };
+        let words = "worker w3 failed in the init function connect: E: refused\n  at f";
+        assert_eq!(death(&live).full_words(), words);
         let words = "was ended because the run was stopped: stopped by SIGTERM";
         check(term, ending(Why::Stopped, Some(libc::SIGTERM)), words);
         let words = "was killed by SIGTERM (not sent by forkpool) while the run was being stopped: stopped by SIGTERM";

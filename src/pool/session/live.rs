@@ -23,8 +23,10 @@ pub struct Live {
     pub intake: Intake,
     /// How the worker is being ended; `None` as long as nobody ends it.
     pub ending: Option<Ending>,
-    /// What the worker has said that it is loading.
+    /// What the worker has said that it is doing at its start: `loading a model`.
     pub step: Option<String>,
+    /// Why the worker says that it could not be started; with its stack.
+    pub start_error: Option<String>,
     pub process: ProcessState,
 }
 
@@ -81,8 +83,15 @@ impl Live {
             intake: Intake::Open,
             ending: None,
             step: None,
+            start_error: None,
             process: ProcessState::Running,
         }
+    }
+
+    /// A step of a start, in words; `what` is JSON text. `None` if that is no string.
+    pub fn step_of(doing: &str, what: &[u8]) -> Option<String> {
+        let what: String = serde_json::from_slice(what).ok()?;
+        Some(format!("{doing} {what}"))
     }
 
     pub fn is_proven(&self) -> bool {

@@ -5,10 +5,11 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::hands::Manner;
-use super::live::Stage;
+use super::live::{Live, Stage};
 use super::outbox::Report;
 use super::state::Session;
 use crate::pool::delivery::Delivery;
+use crate::pool::fatal::error_text;
 use crate::protocol::Body;
 use crate::text::redact::redact;
 use crate::words::advice::RetryAdvice;
@@ -47,7 +48,10 @@ impl Session {
             Body::Error { error, advice } => return self.answer(reply.id, Answer::Error(error, advice), &line, now),
             Body::Noise => {}
             Body::Ready => self.ready(now),
-            Body::Loading(step) => live.step = serde_json::from_slice(&step).ok(),
+            Body::Loading(what) => live.step = Live::step_of("loading", &what),
+            Body::Initializing(function) => live.step = Live::step_of("in the init function", &function),
+            Body::Unstarted(error) if !live.is_proven() => live.start_error = Some(error_text(&error)),
+            Body::Unstarted(_) => {}
             Body::Asynchronous => self.out.reports.push(Report::Asynchronous),
             Body::Recycle => live.wear.asked(),
             Body::Fatal(error) => self.out.reports.push(Report::Fatal(error)),

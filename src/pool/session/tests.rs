@@ -161,6 +161,18 @@ fn a_worker_that_read_nothing_failed_at_its_start() {
 }
 
 #[test]
+fn an_error_of_the_init_function_is_a_failed_start_with_its_words() {
+    let mut scene = Scene::new(|settings| settings.supplied = true);
+    scene.says(r#"{"status":"init","data":"connect"}"#);
+    assert_eq!(scene.room(), 0);
+    scene.says(r#"{"status":"unstarted","error":{"name":"E","message":"refused"}}"#);
+    scene.dies(0);
+    let reports = std::mem::take(&mut scene.session.out.reports);
+    let [Report::FailedStart(Failure::AtStart, words, None)] = &reports[..] else { panic!("{reports:?}") };
+    assert_eq!(words, "worker w0 failed in the init function connect: E: refused");
+}
+
+#[test]
 fn a_worker_that_read_its_first_job_may_have_died_of_it() {
     let mut scene = Scene::new(|_| {});
     scene.give(1);

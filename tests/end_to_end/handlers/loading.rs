@@ -59,7 +59,7 @@ fn a_handler_in_an_unknown_language_is_refused() {
 
 #[test]
 fn flags_of_handlers_are_refused_without_one() {
-    for flag in ["--route", "--runtime"] {
+    for flag in ["--init", "--route", "--runtime"] {
         let ended = forkpool([flag, "connect", "--", "cat"]).stdin("1\n").end().check_status(2);
         assert!(ended.stderr.contains(flag), "{}", ended.stderr);
         let ended = forkpool([flag, "connect"]).stdin("1\n").end().check_status(2);

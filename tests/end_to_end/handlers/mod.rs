@@ -10,6 +10,7 @@ mod declared;
 mod environment;
 mod errors;
 mod guards;
+mod init;
 mod loading;
 mod results;
 
