@@ -87,7 +87,7 @@ fn words(doing: &Doing) -> String {
     match doing {
         Doing::Absent => "no process".to_owned(),
         Doing::Loading(since, None) => format!("loading for {}", short_time(*since)),
-        Doing::Loading(since, Some(step)) => format!("loading {step} for {}", short_time(*since)),
+        Doing::Loading(since, Some(step)) => format!("{step} for {}", short_time(*since)),
         Doing::Idle => "idle".to_owned(),
         Doing::Running { job, since, others: 0 } => format!("job {job} for {}", short_time(*since)),
         Doing::Running { job, since, others } => {
@@ -121,7 +121,7 @@ mod tests {
     #[test]
     fn whoever_has_been_at_it_the_longest_comes_first() {
         let running = |job, seconds, others| Doing::Running { job, since: seconds * SECOND, others };
-        let loading = Doing::Loading(SECOND, Some("a model".to_owned()));
+        let loading = Doing::Loading(SECOND, Some("loading a model".to_owned()));
         let said = said(NONE, vec![Doing::Idle, running(5, 2, 0), loading, running(4, 9, 3), Doing::Absent]);
         assert!(said[0].starts_with("32 ended of 1,200 jobs read in 12 s"), "{said:?}");
         assert!(said[0].ends_with("2 failed"), "{said:?}");

@@ -7,7 +7,7 @@ use std::time::Duration;
 pub enum Doing {
     /// The slot has no worker.
     Absent,
-    /// The worker has been loading for so long, and has come to this step.
+    /// The worker has been loading for so long, and has said that it does this: `loading a model`.
     Loading(Duration, Option<String>),
     Idle,
     Running {
