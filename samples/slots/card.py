@@ -11,5 +11,5 @@ os.environ["CUDA_VISIBLE_DEVICES"] = str(int(os.environ["FORKPOOL_SLOT"]) % CARD
 
 
 def embed(kitten):
-    time.sleep(0.02)  # here the card would work
+    time.sleep(0.1)  # here the card would work
     return {"card": os.environ["CUDA_VISIBLE_DEVICES"], "cores": sorted(os.sched_getaffinity(0))}
