@@ -183,7 +183,10 @@ fn a_signal_from_outside_is_not_called_ours() {
     let ended = running.end().check_status(143);
     let error = &ended.records()[0]["error"];
     assert_eq!((&error["signal"], &error["sent_by"]), (&"SIGTERM".into(), &"unknown".into()), "{error}");
-    assert!(error["message"].to_string().contains("was killed by SIGTERM while the run was being stopped"), "{error}");
+    assert!(
+        error["message"].to_string().contains("by SIGTERM (not sent by forkpool) while the run was being stopped"),
+        "{error}"
+    );
 }
 
 #[test]
