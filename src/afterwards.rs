@@ -42,7 +42,10 @@ pub fn waited(settings: &Settings, details: &Details, processor: Duration) -> Op
     /// More jobs at once than this are more than most servers that a handler waits for would like.
     const MOST: u32 = 16;
     let busy = details.times.sum();
-    let is_meant = settings.pool.supplied && settings.pool.concurrency == 1 && details.asynchronous;
+    let is_meant = settings.pool.supplied
+        && settings.pool.concurrency == 1
+        && settings.pool.batch.is_none()
+        && details.asynchronous;
     let at_once = (busy.as_secs_f64() / processor.as_secs_f64().max(1e-3)) as u32;
     if !is_meant || busy < WORTH_WHILE || at_once < 4 {
         return None;

@@ -96,7 +96,10 @@ fn protocol(pool: &PoolSettings) -> String {
         Depth::Auto => "auto".to_owned(),
         Depth::Fixed(depth) => depth.to_string(),
     };
-    format!("{name}, depth {depth}, concurrency {}", pool.concurrency)
+    match pool.batch {
+        Some(most) => format!("{name}, batches of up to {most} jobs"),
+        None => format!("{name}, depth {depth}, concurrency {}", pool.concurrency),
+    }
 }
 
 #[cfg(test)]
@@ -144,6 +147,8 @@ journal   j (7 jobs done already)
         assert_eq!(protocol("--protocol lines -- w"), "lines, depth 1, concurrency 1");
         assert_eq!(protocol("--protocol node-ipc -- w"), "node-ipc, depth 1, concurrency 1");
         assert_eq!(protocol("--concurrency 3 -- w"), "json, depth 1, concurrency 3");
+        let batches = "json on descriptors 3 and 4, batches of up to 64 jobs";
+        assert_eq!(protocol("--handler samples/pet.py --batch 64"), batches);
         assert_eq!(protocol("--handler samples/pet.py"), "json on descriptors 3 and 4, depth auto, concurrency 1");
     }
 

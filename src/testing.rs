@@ -38,7 +38,7 @@ pub fn outcome(number: u64, status: Status) -> Outcome {
         _ => Bytes::from_static(b"{\"name\":\"Error\",\"message\":\"sad\"}"),
     };
     let job = job(number, "{}");
-    Outcome { job, status, payload, attempts: 1, worker: Some(0), elapsed: Duration::from_millis(1) }
+    Outcome { job, status, payload, attempts: 1, worker: Some(0), batch: 0, elapsed: Duration::from_millis(1) }
 }
 
 /// One worker, a line filter that is `sh -c SCRIPT`, without limits that a test could meet by chance.
@@ -51,6 +51,7 @@ pub fn pool_settings(script: &str) -> PoolSettings {
         supplied: false,
         depth: Depth::Fixed(1),
         concurrency: 1,
+        batch: None,
         timeout: None,
         start_timeout: HANG,
         grace: HANG,

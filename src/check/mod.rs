@@ -240,6 +240,7 @@ impl Check<'_> {
                 Body::Ok(data) => shown(data),
                 Body::Error { error, .. } => said(error),
                 Body::Fatal(error) => return Err(format!("it says that it cannot work at all: {}", said(error))),
+                Body::Again => return Err(no_reply("its status is \"again\", which is for batches", &line)),
                 Body::Progress(_) | Body::Ready | Body::Recycle | Body::Asynchronous | Body::Noise => continue,
                 Body::Loading(_) | Body::Initializing(_) | Body::Unstarted(_) => continue,
             };

@@ -151,6 +151,15 @@ pub struct WorkerArgs {
     #[arg(long, value_name = "K", value_parser = clap::value_parser!(u32).range(1..=65_536), hide_short_help = true)]
     pub concurrency: Option<u32>,
 
+    /// Call the handler with a list of up to N jobs; it returns a list as long
+    ///
+    /// One call of a model, one INSERT, one request for many rows. Nobody waits for a list to fill: it has the
+    /// jobs that wait, up to N. An element that is an error is the error of its job. If the call throws, takes
+    /// longer than --timeout or ends the worker, its jobs are run again one by one, in lists of one, so that
+    /// only the culprit fails: a job may be begun twice. Example: --handler embed.py --batch 64
+    #[arg(long, value_name = "N", requires = "handler", conflicts_with_all = ["concurrency", "depth", "route", "check"], value_parser = clap::value_parser!(u16).range(1..), hide_short_help = true)]
+    pub batch: Option<u16>,
+
     /// Put a command before each worker's, such as "taskset -c {slot}"
     ///
     /// {slot} is the number of the worker's slot, from 0. Examples: --wrap 'nice -n 5', --wrap 'prlimit --as=4G'

@@ -14,7 +14,7 @@ use crate::pool::policies::{RecyclePolicy, RetryPolicy};
 use crate::pool::settings::{Depth, PoolSettings, ahead};
 use crate::protocol::Protocol;
 use crate::report::settings::{Progress, ReportSettings, Verbosity};
-use crate::shims::{self, Init};
+use crate::shims::{self, Init, Manner};
 use crate::source::settings::{InputFile, InputSettings};
 use crate::text::shell;
 use crate::words::dialect::{Dialect, Quote};
@@ -254,6 +254,7 @@ fn output_dialect(args: &InputArgs, input: Format, output: Format) -> Result<Dia
 
 fn pool(args: &Args, protocol: Protocol, output: &OutputSettings) -> Result<PoolSettings> {
     let concurrency = args.workers.concurrency.unwrap_or(1) as usize;
+    let batch = args.workers.batch.map(usize::from);
     let (command, supplied) = worker_command(args, protocol, concurrency)?;
     let workers = match args.workers.workers {
         None => processors(),
@@ -268,7 +269,7 @@ fn pool(args: &Args, protocol: Protocol, output: &OutputSettings) -> Result<Pool
     };
     refuse_queues(protocol, depth, concurrency, args.workers.depth.is_some())?;
     let limits = &args.limits;
-    let least = WINDOW_MIN.max(4 * workers * ahead(depth, concurrency));
+    let least = WINDOW_MIN.max(4 * workers * ahead(depth, concurrency, batch));
     Ok(PoolSettings {
         workers,
         command,
@@ -276,6 +277,7 @@ fn pool(args: &Args, protocol: Protocol, output: &OutputSettings) -> Result<Pool
         supplied,
         depth,
         concurrency,
+        batch,
         timeout: limits.timeout,
         start_timeout: limits.start_timeout,
         grace: limits.grace,
@@ -331,8 +333,13 @@ fn worker_command(args: &Args, protocol: Protocol, concurrency: usize) -> Result
     let wrap = wrap.map_err(|why| Error::refused(format!("--wrap: {why}")))?.unwrap_or_default();
     if let Some(handler) = handler(&args.workers) {
         let init = if args.workers.dry_run { Init::OnlyFound } else { Init::Called };
-        let command = shims::command(&handler, concurrency, init)?;
+        let manner = Manner { concurrency, takes_batches: args.workers.batch.is_some(), init };
+        let command = shims::command(&handler, &manner)?;
         return Ok((WorkerCommand { wrap, ..command }, true));
+    }
+    if args.workers.batch.is_some() {
+        return Err(Error::refused("--batch is for handlers: a program of your own reads as many jobs as it likes")
+            .hint("--handler FILE --batch N, or --depth N -- PROGRAM"));
     }
     let Some((program, rest)) = args.command.split_first() else {
         return Err(Error::refused("no worker given").hint("forkpool -- PROGRAM [ARGS]…, or forkpool --handler FILE"));
@@ -391,6 +398,7 @@ mod tests {
         refused("--protocol node-ipc --concurrency 2 -- w", "node-ipc has no job ids");
         refused("--protocol lines --concurrency 2 -- w", "answers by position");
         refused("--depth 2 --concurrency 2 -- w", "exclude each other");
+        refused("--batch 2 -- w", "--batch is for handlers");
         refused("--wrap ' -- w", "--wrap: a quote is not closed");
         refused("--to lines --id name -- w", "have no place in lines output");
         refused("--handler samples/pet.py:feed --init feed", "feed cannot be both");

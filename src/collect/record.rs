@@ -31,6 +31,9 @@ pub fn write_record(outcome: &Outcome, style: &RecordStyle, out: &mut impl Put) 
             // Writing to a String cannot fail, here and below.
             let _ = write!(meta, ",\"worker\":{worker},\"ms\":{ms:.3}");
         }
+        if outcome.batch > 0 {
+            let _ = write!(meta, ",\"batch\":{}", outcome.batch);
+        }
         let _ = write!(meta, ",\"line\":{}", outcome.job.line);
         text.extend_from_slice(meta.as_bytes());
     }
@@ -65,6 +68,7 @@ mod tests {
             payload: Bytes::copy_from_slice(payload.as_bytes()),
             attempts: 1,
             worker: Some(3),
+            batch: 0,
             elapsed: Duration::from_micros(1500),
         }
     }
@@ -91,6 +95,9 @@ mod tests {
             "{\"job\":7,\"status\":\"bad_input\",\"error\":{\"name\":\"BadInput\",\"message\":\"line 9: no\",\"line\":9},\
              \"attempts\":1,\"worker\":3,\"ms\":1.500,\"line\":9,\"input\":{\"b\":1e400,\"a\":2}}\n"
         );
+        outcome.batch = 64;
+        let text = record(&outcome, RecordStyle { meta: true, ..RecordStyle::default() });
+        assert!(text.ends_with(",\"ms\":1.500,\"batch\":64,\"line\":9}\n"), "{text}");
         outcome.job.data = Bytes::from_static(b"{not json");
         let text = record(&outcome, RecordStyle { echo: true, ..RecordStyle::default() });
         assert!(text.ends_with(",\"input\":\"{not json\"}\n"), "{text}");

@@ -152,6 +152,7 @@ mod tests {
             payload: Bytes::from(vec![b'x'; size]),
             attempts: number as u32 % 4,
             worker: (!number.is_multiple_of(5)).then_some(number as u32 % 5),
+            batch: number as u16 % 3,
             elapsed: Duration::from_nanos(number * 1000),
         }
     }

@@ -131,6 +131,7 @@ mod tests {
             payload: Bytes::from(vec![b'x'; size]),
             attempts: 1,
             worker: Some(0),
+            batch: 0,
             elapsed: Duration::ZERO,
         }
     }

@@ -182,6 +182,7 @@ mod tests {
             payload: Bytes::from_static(payload.as_bytes()),
             attempts: 2,
             worker,
+            batch: 0,
             elapsed: Duration::from_nanos(1_500_001),
         }
     }

@@ -174,6 +174,7 @@ mod tests {
                 payload: Bytes::copy_from_slice(payload.as_bytes()),
                 attempts: 1,
                 worker: Some(0),
+                batch: 0,
                 elapsed: Duration::from_nanos(number),
             };
             let key = JobKey { digest: u128::from(number) << 64, occurrence: 0 };

@@ -89,7 +89,7 @@ impl Recall {
                 if found == key =>
             {
                 let payload = Bytes::copy_from_slice(payload);
-                Recalled::Done(Outcome { job, status, payload, attempts, worker, elapsed })
+                Recalled::Done(Outcome { job, status, payload, attempts, worker, batch: 0, elapsed })
             }
             // The line was sound when the run began, and the run holds the lock: whoever changed it has not asked for
             // the lock.

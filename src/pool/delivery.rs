@@ -13,10 +13,13 @@ pub struct Delivery {
     /// The job was one of several in the hands of a worker that ended, or an attempt of it has ended with its worker.
     /// Until the job has its outcome no other job shares its worker, so that there is no doubt who is to blame.
     pub alone: bool,
-    /// A worker that was ended may have begun the job, although the job was not charged for it.
+    /// A worker that was ended, or a batch that failed, may have begun the job, although the job was not charged for it.
     pub doubtful: bool,
     /// The job is not to be given to a worker before this time (a delayed retry).
     pub not_before: Option<Instant>,
+    /// How many jobs the call of the handler has or had that this job is part of (`--batch`); 0 for a job that is handed
+    /// over by itself, or waits.
+    pub batch: u16,
     /// How often the job came back without being charged.
     pub returns: u32,
     /// The outcome of the last attempt, which the job ends in if it is not run again after all.
@@ -25,7 +28,16 @@ pub struct Delivery {
 
 impl Delivery {
     pub fn new(job: Job) -> Delivery {
-        Delivery { job, charged: 0, alone: false, doubtful: false, not_before: None, returns: 0, last_failure: None }
+        Delivery {
+            job,
+            charged: 0,
+            alone: false,
+            doubtful: false,
+            not_before: None,
+            batch: 0,
+            returns: 0,
+            last_failure: None,
+        }
     }
 
     /// The outcome of a delivery that will not be made, because the run is being stopped for the reason `why`.
@@ -33,7 +45,7 @@ impl Delivery {
         match self.last_failure {
             Some(failure) => *failure,
             None if self.doubtful => {
-                let message = format!("it may have been begun by a worker that was ended: {why}");
+                let message = format!("it may have been begun already: {why}");
                 Outcome::unrun(self.job, Status::Died, &JobError::new("WorkerDied", message))
             }
             None => Outcome::unrun(self.job, Status::NotRun, &JobError::not_run(format!("never begun: {why}"))),

@@ -186,6 +186,7 @@ impl<M: WorkerControl, E: Ear> Seat<M, E> {
             self.settle(now);
             self.check_memory(now);
             match self.next_turn(now) {
+                Turn::Sleep(_) if self.session.begin_batch(now) => {}
                 Turn::Sleep(until) => return self.deadline(until, now),
                 Turn::Start => self.start(now),
                 Turn::Recycle => self.session.retire(now),
@@ -283,6 +284,7 @@ impl<M: WorkerControl, E: Ear> Seat<M, E> {
             self.machine.expect(delivery.job.data.len());
             self.session.give(delivery, now);
         }
+        self.session.begin_batch(now);
     }
 
     fn start(&mut self, now: Instant) {

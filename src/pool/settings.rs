@@ -16,6 +16,8 @@ pub struct PoolSettings {
     pub supplied: bool,
     pub depth: Depth,
     pub concurrency: usize,
+    /// The handler is called with up to so many jobs at once; `None` if with one that is no list (`--batch`).
+    pub batch: Option<usize>,
     pub timeout: Option<Duration>,
     pub start_timeout: Duration,
     pub grace: Duration,
@@ -46,12 +48,16 @@ pub const AUTO_DEPTH_MAX: usize = 512;
 impl PoolSettings {
     /// How many jobs one worker may have in its hands, at most.
     pub fn ahead(&self) -> usize {
-        ahead(self.depth, self.concurrency)
+        ahead(self.depth, self.concurrency, self.batch)
     }
 }
 
 /// How many jobs one worker may have in its hands, at most.
-pub fn ahead(depth: Depth, concurrency: usize) -> usize {
+pub fn ahead(depth: Depth, concurrency: usize, batch: Option<usize>) -> usize {
+    if let Some(most) = batch {
+        // The batch that runs and the one behind it.
+        return 2 * most;
+    }
     match depth {
         _ if concurrency > 1 => concurrency,
         Depth::Auto => AUTO_DEPTH_MAX,

@@ -36,7 +36,7 @@ pub fn decode(line: &Bytes) -> Result<Reply, String> {
         None => None,
         Some(raw) => Some(raw.get().parse::<u64>().map_err(|_| format!("its id is {}", raw.get()))?),
     };
-    let needs_id = matches!(status, "ok" | "error" | "progress");
+    let needs_id = matches!(status, "ok" | "error" | "again" | "progress");
     if needs_id && id.is_none() {
         return Err("it has no id".to_owned());
     }
@@ -45,6 +45,7 @@ pub fn decode(line: &Bytes) -> Result<Reply, String> {
         "loading" => Body::Loading(wire.data(line).unwrap_or_default()),
         "init" => Body::Initializing(wire.data(line).unwrap_or_default()),
         "async" => Body::Asynchronous,
+        "again" => Body::Again,
         "recycle" => Body::Recycle,
         "unstarted" => Body::Unstarted(wire.error_body(line)?.0),
         "fatal" => Body::Fatal(wire.error_body(line)?.0),
@@ -229,6 +230,7 @@ mod tests {
         check(r#"{"id":7,"status":"ok","data":null}"#, Ok((Some(7), ok("null"))));
         check(r#"{"id":7,"status":"ok"}"#, Ok((Some(7), ok("null"))));
         check(r#"{"status":"ready"}"#, Ok((None, Body::Ready)));
+        check(r#"{"id":7,"status":"again"}"#, Ok((Some(7), Body::Again)));
         check(r#"{"status":"loading","data":"x"}"#, Ok((None, Body::Loading(Bytes::from_static(b"\"x\"")))));
         check(r#"{"status":"init","data":"x"}"#, Ok((None, Body::Initializing(Bytes::from_static(b"\"x\"")))));
         let unstarted = Body::Unstarted(Bytes::from_static(br#"{"name":"E","message":"m"}"#));
@@ -249,6 +251,7 @@ mod tests {
         check(r#"{"id":7,"status":"ok","data":{}} x"#, Err("trailing"));
         check(r#"{"id":7,"status":"OK","data":1}"#, Err(r#"its status is "OK""#));
         check(r#"{"status":"ok","data":1}"#, Err("no id"));
+        check(r#"{"status":"again"}"#, Err("no id"));
         check(r#"{"id":"7","status":"ok","data":1}"#, Err(r#"its id is "7""#));
         check(r#"{"id":-1,"status":"ok","data":1}"#, Err("its id is -1"));
         check(r#"{"id":7.0,"status":"ok","data":1}"#, Err("its id is 7.0"));

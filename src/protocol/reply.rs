@@ -21,6 +21,8 @@ pub enum Body {
         error: Bytes,
         advice: RetryAdvice,
     },
+    /// The batch that the job was in has failed, and the job is to be run by itself.
+    Again,
     Progress(Bytes),
     Ready,
     /// The worker is loading, and has come to this step; JSON text.

@@ -38,6 +38,15 @@ const SHIMS: [Shim; 5] = [
     Shim { endings: &["pl"], runtime: "perl", code: include_str!("worker.pl"), flags: &["-e"], separator: Some("--") },
 ];
 
+/// How a supplied worker calls the functions of its handler.
+pub struct Manner {
+    /// Jobs that run at the same time.
+    pub concurrency: usize,
+    /// The function takes and returns lists.
+    pub takes_batches: bool,
+    pub init: Init,
+}
+
 /// What a worker does with the handler's init function.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Init {
@@ -47,7 +56,8 @@ pub enum Init {
 }
 
 /// The command of the worker for a handler.
-pub fn command(handler: &HandlerChoice, concurrency: usize, init: Init) -> Result<WorkerCommand> {
+pub fn command(handler: &HandlerChoice, manner: &Manner) -> Result<WorkerCommand> {
+    let Manner { concurrency, takes_batches, init } = *manner;
     let file = handler.file.display();
     let path = std::fs::canonicalize(&handler.file)
         .map_err(|error| Error::pool(format!("cannot load the handler {file}: {}", reason(&error))))?;
@@ -65,6 +75,7 @@ pub fn command(handler: &HandlerChoice, concurrency: usize, init: Init) -> Resul
         "init": handler.init,
         "calls_init": init == Init::Called,
         "concurrency": concurrency,
+        "batch": takes_batches,
     });
     // The runtime and the user's own words for it: `"my python" -X dev`.
     let words = shell::split(handler.runtime.as_deref().unwrap_or(shim.runtime));

@@ -1,7 +1,8 @@
 // The worker around a JavaScript or TypeScript handler, for node, bun and deno.
 //
 // Jobs come in on descriptor 3 and replies go out on 4, so whatever the handler prints cannot damage them. A job
-// is answered before the next one starts; with a concurrency above 1 all jobs that are here run at once.
+// is answered before the next one starts; with a concurrency above 1 all jobs that are here run at once. In batches the
+// jobs up to an empty line are one call, which takes and returns lists, and whose answers are one write.
 //
 // The handler is given a second argument (progress, attempt, job). Whatever it throws, or rejects with, is the error of
 // its job; process.exit ends the worker. Numbers are JavaScript's: integers beyond 2^53 lose digits. A result that JSON
@@ -14,7 +15,8 @@ import net from 'node:net';
 import { StringDecoder } from 'node:string_decoder';
 import { pathToFileURL } from 'node:url';
 
-const { file, function: named, route, init, calls_init: callsInit, concurrency } = JSON.parse(process.argv.at(-1));
+const spec = JSON.parse(process.argv.at(-1));
+const { file, function: named, route, init, calls_init: callsInit, concurrency, batch } = spec;
 
 // The handler sees what `node FILE` would show it, except that it is not the program: a guard that compares its file
 // with process.argv[1] finds another one there, which exists, since some guards resolve it.
@@ -48,6 +50,11 @@ function errorJson(thrown) {
   return JSON.stringify(serializer()(thrown) ?? null);
 }
 
+/** Of any realm. */
+function isError(any) {
+  return any instanceof Error || Object.prototype.toString.call(any) === '[object Error]';
+}
+
 function serializer() {
   const path = []; // the objects around the present one: to meet one of them again is a cycle
   let left = TOTAL;
@@ -79,12 +86,12 @@ function serializer() {
 
   function members(object) {
     if (ArrayBuffer.isView(object)) return `[object ${object.constructor.name}]`;
-    const isError = object instanceof Error || Object.prototype.toString.call(object) === '[object Error]';
+    const isAnError = isError(object);
     try {
       if (typeof object.pipe === 'function') return '[object Stream]';
       if (typeof object.toJSON === 'function') return value(object.toJSON());
     } catch (error) {
-      if (!isError) throw error;
+      if (!isAnError) throw error;
     }
     if (Array.isArray(object)) {
       const out = [];
@@ -92,7 +99,7 @@ function serializer() {
       return out;
     }
     const out = Object.create(null);
-    if (isError) {
+    if (isAnError) {
       // A name and a message are always there, and text.
       out.name = asText(field(object, 'name') ?? 'Error');
       out.message = asText(field(object, 'message') ?? '');
@@ -155,22 +162,43 @@ function write(piece) {
   }
 }
 
-function sendResult(id, result) {
+const sendResult = (id, result) => send(resultLine(id, result));
+const sendError = (id, error) => send(errorLine(id, error));
+
+function resultLine(id, result) {
   let json;
   try {
     json = encode(result);
   } catch (error) {
-    return sendError(id, error); // no JSON, a cycle, a toJSON that throws
+    return errorLine(id, error); // no JSON, a cycle, a toJSON that throws
   }
-  send(`{"id":${id},"status":"ok","data":${json}}\n`);
+  return `{"id":${id},"status":"ok","data":${json}}\n`;
+}
+
+function errorLine(id, error) {
+  return `{"id":${id},"status":"error","error":${errorJson(error)}}\n`;
+}
+
+/** The answers to a batch: a list of results, as long as that of its jobs. An error among them is its job's. */
+function sendBatch(jobs, results) {
+  const list = ArrayBuffer.isView(results) ? Array.from(results) : results;
+  if (!Array.isArray(list) || list.length !== jobs.length) {
+    const kind = Array.isArray(list) ? `a list of ${list.length}` : `no list but ${list === null ? list : typeof list}`;
+    return sendFailedBatch(jobs, new TypeError(`the handler returned ${kind} for a list of ${jobs.length}`));
+  }
+  let lines = '';
+  for (let i = 0; i < jobs.length; i++) lines += (isError(list[i]) ? errorLine : resultLine)(jobs[i].id, list[i]);
+  send(lines);
+}
+
+/** Asks for each job of the batch by itself, or answers the only one. */
+function sendFailedBatch(jobs, error) {
+  if (jobs.length === 1) return sendError(jobs[0].id, error);
+  send(jobs.map(({ id }) => `{"id":${id},"status":"again"}\n`).join(''));
 }
 
 function sendProgress(id, data) {
   send(`{"id":${id},"status":"progress","data":${encode(data)}}\n`);
-}
-
-function sendError(id, error) {
-  send(`{"id":${id},"status":"error","error":${errorJson(error)}}\n`);
 }
 
 function fatal(error) {
@@ -387,36 +415,50 @@ let inInit = false; // the function of --init runs
 let loaded = false; // that has come to its end, too
 
 function work(handlerOf) {
-  while (next < waiting.length && open < concurrency) start(waiting[next++], handlerOf);
+  if (batch) workBatches(handlerOf);
+  while (next < waiting.length && open < concurrency && !batch) start(waiting[next++], handlerOf);
   if (next === waiting.length) waiting.length = next = 0;
   // Timers and sockets that the handler left behind keep nobody alive.
   if (ended && open === 0) process.exit(0);
 }
 
+function workBatches(handlerOf) {
+  for (let end; open === 0 && (end = waiting.indexOf('')) >= 0; ) {
+    const jobs = JSON.parse(`[${waiting.splice(0, end + 1).slice(0, end).join(',')}]`);
+    call(jobs, jobs.map(({ data }) => data), jobs.map(contextOf), sendBatch, sendFailedBatch, handlerOf);
+  }
+}
+
 function start(line, handlerOf) {
-  const { id, attempt = 1, data } = JSON.parse(line);
-  const job = { id, done: false };
-  const context = { job: id, attempt, progress: (data) => sendProgress(id, data) };
+  const job = JSON.parse(line);
+  call(job.id, job.data, contextOf(job), sendResult, sendError, handlerOf);
+}
+
+const contextOf = ({ id, attempt = 1 }) => ({ job: id, attempt, progress: (data) => sendProgress(id, data) });
+
+/** Calls the handler. `reply` and `fail` answer for `id`, which is a job's or, in a batch, all of its jobs. */
+function call(id, data, context, reply, fail, handlerOf) {
+  const job = { fail, done: false };
   let result;
   try {
     result = current.run(job, handlerOf(data), data, context);
-    if (typeof result?.then !== 'function') return sendResult(id, result);
+    if (typeof result?.then !== 'function') return reply(id, result);
   } catch (error) {
-    return sendError(id, error);
+    return fail(id, error);
   }
   if (!isAsync) send('{"status":"async"}\n');
   isAsync = true;
   open += 1;
-  job.settle = (reply, value) => {
+  job.settle = (answer, value) => {
     if (job.done) return;
     job.done = true;
     open -= 1;
-    reply(id, value);
+    answer(id, value);
     work(handlerOf);
   };
   Promise.resolve(result).then(
-    (value) => job.settle(sendResult, value),
-    (error) => job.settle(sendError, error),
+    (value) => job.settle(reply, value),
+    (error) => job.settle(fail, error),
   );
 }
 
@@ -452,7 +494,7 @@ function receive(handlerOf) {
 process.on('uncaughtException', (error) => {
   if (!loaded) fatal(error);
   const job = current.getStore();
-  if (job?.settle && !job.done) job.settle(sendError, error);
+  if (job?.settle && !job.done) job.settle(job.fail, error);
   else console.error('uncaught, in no job that is open:', error);
 });
 process.on('unhandledRejection', (error) => {

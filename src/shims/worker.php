@@ -2,7 +2,8 @@
 // The worker around a PHP handler.
 //
 // Jobs come in on descriptor 3 and replies go out on 4, so whatever the handler prints cannot damage them. Each job
-// is answered before the next one starts.
+// is answered before the next one starts. In batches the jobs up to an empty line are one call, which takes and returns
+// lists, and whose answers are one write.
 //
 // A job's objects are arrays, and its integers beyond 64 bits are strings. The handler is given a second argument
 // (progress, attempt, job) if it requires one or names it $context. Whatever it throws is the error of its job; exit()
@@ -115,6 +116,11 @@ final class ForkpoolErrors
 final class ForkpoolContext
 {
     function __construct(public $job, public $attempt) {}
+
+    static function of($job)
+    {
+        return new self($job['id'], $job['attempt'] ?? 1);
+    }
 
     function progress($data)
     {
@@ -273,7 +279,7 @@ final class ForkpoolWorker
         $call = Closure::fromCallable($callable);
         $second = (new ReflectionFunction($call))->getParameters()[1] ?? null;
         if ($second && (!$second->isOptional() || $second->getName() === 'context')) {
-            return fn($job) => $call($job['data'], new ForkpoolContext($job['id'], $job['attempt'] ?? 1));
+            return fn($job) => $call($job['data'], $job['contexts'] ?? ForkpoolContext::of($job));
         }
         return fn($job) => $call($job['data']);
     }
@@ -361,8 +367,16 @@ final class ForkpoolWorker
         self::send("{\"status\":\"ready\"}\n");
         $in = fopen('php://fd/3', 'r');
         stream_set_chunk_size($in, 65536);
+        $lines = [];
         while (($line = fgets($in)) !== false) {
-            self::serve($handler, $line);
+            if (!$spec['batch']) {
+                self::serve($handler, $line);
+            } elseif ($line !== "\n") {
+                $lines[] = $line;
+            } else {
+                self::serveBatch($handler, $lines);
+                $lines = [];
+            }
         }
     }
 
@@ -384,18 +398,10 @@ final class ForkpoolWorker
     {
         $error = null;
         try {
-            $job = json_decode($line, true, self::NESTING, JSON_BIGINT_AS_STRING | JSON_THROW_ON_ERROR);
-            $id = $job['id'];
-            $result = $handler($job);
-            $json = ForkpoolResult::encode($result);
-            if (str_contains($json, '[') && preg_match(ForkpoolResult::AMBIGUOUS, $line)) {
-                $shape = json_decode($line, false, self::NESTING);
-                $json = ForkpoolResult::encode(ForkpoolResult::asItCame($result, $job['data'], $shape->data));
-            }
-            $reply = "{\"id\":$id,\"status\":\"ok\",\"data\":$json}\n";
+            $job = self::parsed($line);
+            $reply = self::resultLine($job, $line, $handler($job));
         } catch (Throwable $error) {
-            $id ??= substr($line, 6, strcspn($line, ',', 6)); // after {"id":
-            $reply = "{\"id\":$id,\"status\":\"error\",\"error\":" . ForkpoolErrors::json($error) . "}\n";
+            $reply = self::errorLine($line, $error);
         }
         // No fork is done within this time, and getpid for each short job would take a tenth of it.
         $now = hrtime(true);
@@ -404,6 +410,64 @@ final class ForkpoolWorker
         }
         self::$answered = $now;
         self::send($reply);
+    }
+
+    private static function parsed($line)
+    {
+        return json_decode($line, true, self::NESTING, JSON_BIGINT_AS_STRING | JSON_THROW_ON_ERROR);
+    }
+
+    private static function resultLine($job, $line, $result)
+    {
+        $json = ForkpoolResult::encode($result);
+        if (str_contains($json, '[') && preg_match(ForkpoolResult::AMBIGUOUS, $line)) {
+            $shape = json_decode($line, false, self::NESTING);
+            $json = ForkpoolResult::encode(ForkpoolResult::asItCame($result, $job['data'], $shape->data));
+        }
+        return "{\"id\":{$job['id']},\"status\":\"ok\",\"data\":$json}\n";
+    }
+
+    private static function errorLine($line, $error)
+    {
+        return '{"id":' . self::number($line) . ',"status":"error","error":' . ForkpoolErrors::json($error) . "}\n";
+    }
+
+    private static function number($line)
+    {
+        return substr($line, 6, strcspn($line, ',', 6)); // after {"id":
+    }
+
+    /** The jobs of these lines are one call. */
+    private static function serveBatch($handler, $lines)
+    {
+        $error = null;
+        try {
+            $jobs = array_map(self::parsed(...), $lines);
+            $contexts = array_map(ForkpoolContext::of(...), $jobs);
+            $results = $handler(['data' => array_column($jobs, 'data'), 'contexts' => $contexts]);
+            if (!is_array($results) || count($results) !== count($jobs)) {
+                $kind = is_array($results) ? 'a list of ' . count($results) : 'no list but ' . get_debug_type($results);
+                throw new TypeError("the handler returned $kind for a list of " . count($jobs));
+            }
+            $reply = implode('', array_map(self::answer(...), $jobs, $lines, $results));
+        } catch (Throwable $error) {
+            $again = fn($line) => '{"id":' . self::number($line) . ",\"status\":\"again\"}\n";
+            $reply = isset($lines[1]) ? implode('', array_map($again, $lines)) : self::errorLine($lines[0], $error);
+        }
+        if (getmypid() !== self::$process) {
+            self::leaveChild($error);
+        }
+        self::send($reply);
+    }
+
+    /** The reply to one job of a batch. A throwable among the results is the error of its job. */
+    private static function answer($job, $line, $result)
+    {
+        try {
+            return $result instanceof Throwable ? self::errorLine($line, $result) : self::resultLine($job, $line, $result);
+        } catch (Throwable $error) {
+            return self::errorLine($line, $error);
+        }
     }
 
     /** Ends a child that the handler has forked, which must not answer for its parent nor take a job of its own. */

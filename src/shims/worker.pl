@@ -1,7 +1,8 @@
 # The worker around a Perl handler.
 #
 # Jobs come in on descriptor 3 and replies go out on 4, so whatever the handler prints cannot damage them. Each job
-# is answered before the next one starts.
+# is answered before the next one starts. In batches the jobs up to an empty line are one call, which takes and returns
+# lists, and whose answers are one write.
 #
 # The handler is given a second argument (progress, attempt, job), unless its signature has only one. Whatever it dies
 # of is the error of its job; exit ends the worker. Integers beyond 64 bits are strings. A result that JSON has no form
@@ -311,18 +312,61 @@ sub serve {
     eval {
         my $job = $json->decode($line);
         $id = $job->{id};
-        my $result = $handler->($job->{data}, bless [$job->{id}, $job->{attempt} // 1], __PACKAGE__);
+        my $result = $handler->($job->{data}, context($job));
         exit if $$ != $process;    # a child that the handler forked has come back, and is no second worker
-        # What came with more digits than Perl shows goes out with them.
-        my $data = index($line, '.') >= 0 && $line =~ /\d[\d.]{15}/ ? with_care($result, '$', 0) : encode($result);
-        $reply = '"status":"ok","data":' . $data;
+        $reply = ok_reply($line, $result);
         1;
     } or do {
         die $@ if $$ != $process;    # a child ends as Perl ends
         $reply = '"status":"error","error":' . error_json($@);
-        $id //= $line =~ /^{"id":(\d+)/ && $1;
+        $id //= number($line);
     };
     send_line("{\"id\":$id,$reply}");
+}
+
+sub context {
+    my ($job) = @_;
+    return bless [$job->{id}, $job->{attempt} // 1], __PACKAGE__;
+}
+
+sub number {
+    my ($line) = @_;
+    return $line =~ /^{"id":(\d+)/ && $1;
+}
+
+sub ok_reply {
+    my ($line, $result) = @_;
+    # What came with more digits than Perl shows goes out with them.
+    my $data = index($line, '.') >= 0 && $line =~ /\d[\d.]{15}/ ? with_care($result, '$', 0) : encode($result);
+    return '"status":"ok","data":' . $data;
+}
+
+# The jobs of these lines are one call.
+sub serve_batch {
+    my ($handler, @lines) = @_;
+    my @replies;
+    eval {
+        my @jobs = map { $json->decode($_) } @lines;
+        my $results = $handler->([map { $_->{data} } @jobs], [map { context($_) } @jobs]);
+        exit if $$ != $process;    # as in serve
+        my $kind = ref $results eq 'ARRAY' ? 'a list of ' . @$results : 'no reference to a list';
+        die "the handler returned $kind for a list of " . @jobs . "\n" if $kind ne 'a list of ' . @jobs;
+        @replies = map { answer($lines[$_], $results->[$_]) } 0 .. $#lines;
+        1;
+    } or do {
+        die $@ if $$ != $process;    # as in serve
+        @replies = @lines == 1 ? '"status":"error","error":' . error_json($@) : ('"status":"again"') x @lines;
+    };
+    send_line(join "\n", map { '{"id":' . number($lines[$_]) . ",$replies[$_]}" } 0 .. $#lines);
+}
+
+# The reply to one job of a batch. An error among the results, known by its class, is the error of its job.
+sub answer {
+    my ($line, $result) = @_;
+    my $is_error = blessed $result
+        && (ref($result) =~ /(?:Error|Exception)\z/ || $result->can('throw') || $result->can('message'));
+    my $reply = $is_error ? undef : eval { ok_reply($line, $result) };
+    return $reply // '"status":"error","error":' . error_json($is_error ? $result : $@);
 }
 
 sub run {
@@ -336,13 +380,15 @@ sub run {
     call_init($spec->{init}, $init) if $init && $spec->{calls_init};
     $ready = 1;
     send_line('{"status":"ready"}');
-    my ($begun, $read) = ('');
+    my ($begun, $read, @batch) = ('');
     while (($read = sysread $in, my $piece, 65536) || (!defined $read && $!{EINTR})) {
         next if !$read;
         my ($first, @lines) = split /\n/, $piece, -1;
         $begun .= $first;
         for my $line (@lines) {
-            serve($handler, $begun);
+            if (!$spec->{batch}) { serve($handler, $begun) }
+            elsif ($begun ne '') { push @batch, $begun }
+            else                 { serve_batch($handler, splice @batch) }
             $begun = $line;
         }
     }

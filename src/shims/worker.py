@@ -1,7 +1,8 @@
 # The worker around a Python handler.
 #
 # Jobs come in on descriptor 3 and replies go out on 4, so whatever the handler prints cannot damage them. A job
-# is answered before the next one starts; with a concurrency above 1 coroutines run at once.
+# is answered before the next one starts; with a concurrency above 1 coroutines run at once. In batches the jobs up to an
+# empty line are one call, which takes and returns lists, and whose answers are one write.
 #
 # The handler is given a second argument (progress, attempt, job) if its second parameter has no default or is
 # named `context`. Whatever it raises, SystemExit included, is the error of its job; os._exit ends the worker. A result
@@ -29,7 +30,7 @@ from functools import partial
 
 # In a locale without UTF-8 arguments are half surrogates, and paths must be.
 SPEC = json.loads(os.fsencode(sys.argv[1]))
-FILE, ROUTE, INIT, CONCURRENCY = SPEC["file"], SPEC["route"], SPEC["init"], SPEC["concurrency"]
+FILE, ROUTE, INIT, CONCURRENCY, BATCH = (SPEC[key] for key in ("file", "route", "init", "concurrency", "batch"))
 PATIENCE = 1.0  # seconds that executors may take to end, once there are no more jobs
 is_child = False  # whether this is a child that the handler has forked
 
@@ -465,6 +466,8 @@ def with_context(function):
         second = parameters[1]
         if second.kind in (second.POSITIONAL_ONLY, second.POSITIONAL_OR_KEYWORD):
             if second.default is second.empty or second.name == "context":
+                if BATCH:
+                    return lambda data, ids, attempts: function(data, list(map(Context, ids, attempts)))
                 return lambda data, id, attempt: function(data, Context(id, attempt))
     return lambda data, id, attempt: function(data)
 
@@ -482,7 +485,11 @@ def parse(line):
         job = decode(line.decode(), 0)[0]
         return job["id"], job.get("attempt", 1), job["data"]
     except (ValueError, RecursionError) as error:
-        send_error(re.match(rb'{"id":(\d+)', line)[1].decode(), error)
+        send_error(number(line), error)
+
+
+def number(line):
+    return re.match(rb'{"id":(\d+)', line)[1].decode()
 
 
 def reply(id, result):
@@ -515,6 +522,66 @@ def serve(function, loop):
             reply(id, result)
         except BaseException as error:
             send_error(id, error)
+
+
+def serve_batches(function, loop):
+    """The jobs of the lines up to an empty one are one call."""
+    lines = []
+    for line in open(3, "rb", buffering=1 << 16):
+        if line != b"\n":
+            lines.append(line)
+            continue
+        error = None
+        try:
+            jobs = decode(f"[{b','.join(lines).decode()}]", 0)[0]
+            ids = [job["id"] for job in jobs]
+            results = function([job["data"] for job in jobs], ids, [job.get("attempt", 1) for job in jobs])
+            if inspect.isawaitable(results):
+                loop = loop or new_event_loop()
+                results = loop.run_until_complete(results)
+            answers = "".join(map(answer, ids, as_list(results, len(ids))))
+        except BaseException as raised:
+            error = raised
+            answers = failed_batch(lines, error)
+        if is_child:
+            leave_child(error)
+        send(answers)
+        lines = []
+
+
+def as_list(results, jobs):
+    """What a call has returned for so many jobs. Arrays and columns are lists, too."""
+    out = results
+    if not isinstance(out, (list, tuple)):
+        try:
+            # A column is one result for each job, whatever its labels are.
+            out = out.tolist() if hasattr(type(out), "tolist") else form(out)
+        except NoForm:
+            pass
+    if not isinstance(out, (list, tuple)):
+        raise TypeError(f"the handler returned {a_kind(results)} for a list of {jobs}")
+    if len(out) != jobs:
+        raise TypeError(f"the handler returned a list of {len(out)} for a list of {jobs}")
+    return out
+
+
+def answer(id, result):
+    """The reply to one job of a batch. An exception among the results is the error of its job."""
+    if not isinstance(result, BaseException):
+        try:
+            return f'{{"id":{id},"status":"ok","data":{encode(result)}}}\n'
+        except RecursionError:
+            result = ValueError("the result is circular, or too deep for JSON")
+        except BaseException as error:
+            result = error
+    return f'{{"id":{id},"status":"error","error":{error_json(result)}}}\n'
+
+
+def failed_batch(lines, error):
+    """Asks for each job of the batch by itself, or answers the only one."""
+    if len(lines) == 1:
+        return answer(number(lines[0]), error)
+    return "".join(f'{{"id":{number(line)},"status":"again"}}\n' for line in lines)
 
 
 async def serve_tasks(function, loop):
@@ -580,7 +647,9 @@ def main():
     send('{"status":"ready"}\n')
     if asynchronous:
         send('{"status":"async"}\n')
-    if asynchronous or CONCURRENCY > 1:
+    if BATCH:
+        serve_batches(function, loop)
+    elif asynchronous or CONCURRENCY > 1:
         loop = loop or new_event_loop()
         loop.run_until_complete(serve_tasks(function, loop))
     else:

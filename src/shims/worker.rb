@@ -1,7 +1,8 @@
 # The worker around a Ruby handler.
 #
 # Jobs come in on descriptor 3 and replies go out on 4, so whatever the handler prints cannot damage them. Each job
-# is answered before the next one starts.
+# is answered before the next one starts. In batches the jobs up to an empty line are one call, which takes and returns
+# lists, and whose answers are one write.
 #
 # The handler is given a second argument (progress, attempt, job) if it requires one or names it `context`. Whatever
 # it raises, SystemExit included, is the error of its job; exit! ends the worker. A result that JSON has no form for is
@@ -123,11 +124,19 @@ module ForkpoolWorker
 
   def send_result(id, result)
     exit if Process.pid != PROCESS # a child that the handler forked has come back, and is no second worker
-    send_line(%({"id":#{id},"status":"ok","data":#{encode(result)}}))
+    send_line(result_line(id, result))
   end
 
   def send_error(id, error)
-    send_line(%({"id":#{id},"status":"error","error":#{error_json(error)}}))
+    send_line(error_line(id, error))
+  end
+
+  def result_line(id, result)
+    %({"id":#{id},"status":"ok","data":#{encode(result)}})
+  end
+
+  def error_line(id, error)
+    %({"id":#{id},"status":"error","error":#{error_json(error)}})
   end
 
   def error_json(error)
@@ -329,20 +338,32 @@ module ForkpoolWorker
     handler, init = load(spec, main)
     call_init(spec['init'], init) if init && spec['calls_init']
     send_line('{"status":"ready"}')
-    while (line = IN.gets)
-      job = parse(line)
-      serve(handler, job) if job
-    end
+    spec['batch'] ? serve_batches(handler) : serve_jobs(handler)
     # Threads that the handler left behind keep nobody alive; at_exit is run.
     exit
   end
 
+  def serve_jobs(handler)
+    while (line = IN.gets)
+      job = parse(line)
+      serve(handler, job) if job
+    end
+  end
+
   # Nil after an error reply, for a job that Ruby cannot read.
   def parse(line)
-    JSON.parse(line.force_encoding('UTF-8'), max_nesting: NESTING)
+    parsed(line)
   rescue StandardError, SystemStackError => e
-    send_error(line[/\A{"id":(\d+)/, 1], e)
+    send_error(number(line), e)
     nil
+  end
+
+  def parsed(line)
+    JSON.parse(line.force_encoding('UTF-8'), max_nesting: NESTING)
+  end
+
+  def number(line)
+    line[/\A{"id":(\d+)/, 1]
   end
 
   def serve(handler, job)
@@ -352,6 +373,41 @@ module ForkpoolWorker
     raise if Process.pid != PROCESS # a child that the handler forked ends as Ruby ends
 
     send_error(id, e)
+  end
+
+  # The jobs of the lines up to an empty one are one call.
+  def serve_batches(handler)
+    lines = []
+    while (line = IN.gets)
+      next lines << line if line != "\n"
+
+      send_line(answers(handler, lines))
+      lines = []
+    end
+  end
+
+  def answers(handler, lines)
+    jobs = lines.map { |line| parsed(line) }
+    contexts = jobs.map { |job| Context.new(job['id'], job['attempt'] || 1) }
+    results = handler.call(jobs.map { |job| job['data'] }, contexts)
+    exit if Process.pid != PROCESS # as in send_result
+    kind = results.is_a?(Array) ? "a list of #{results.size}" : "no list but #{results.class}"
+    good = results.is_a?(Array) && results.size == jobs.size
+    raise TypeError, "the handler returned #{kind} for a list of #{jobs.size}" unless good
+
+    jobs.zip(results).map { |job, result| answer(job['id'], result) }.join("\n")
+  rescue Exception => e
+    raise if Process.pid != PROCESS # as in serve
+    return error_line(number(lines[0]), e) if lines.size == 1
+
+    lines.map { |line| %({"id":#{number(line)},"status":"again"}) }.join("\n")
+  end
+
+  # The reply to one job of a batch. An exception among the results is the error of its job.
+  def answer(id, result)
+    result.is_a?(Exception) ? error_line(id, result) : result_line(id, result)
+  rescue StandardError, SystemStackError => e
+    error_line(id, e)
   end
 end
 

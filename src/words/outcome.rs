@@ -57,6 +57,8 @@ pub struct Outcome {
     pub attempts: u32,
     /// The slot that ran the last attempt.
     pub worker: Option<u32>,
+    /// How many jobs the call of the handler had that gave the outcome; 0 where jobs are not handed over in batches.
+    pub batch: u16,
     /// Time in the worker, of the last attempt.
     pub elapsed: Duration,
 }
@@ -69,7 +71,7 @@ impl Outcome {
 
     /// An outcome of a job that no worker has begun.
     pub fn unrun(job: Job, status: Status, error: &JobError) -> Outcome {
-        Outcome { job, status, payload: error.to_json(), attempts: 0, worker: None, elapsed: Duration::ZERO }
+        Outcome { job, status, payload: error.to_json(), attempts: 0, worker: None, batch: 0, elapsed: Duration::ZERO }
     }
 }
 

@@ -2,13 +2,14 @@
 //!
 //! A serial worker takes its jobs in order, so only the head can have killed it. What stands behind it, and
 //! what the worker never read from its pipe, goes back uncharged. Where several jobs were running at once
-//! (`--concurrency`, or a worker that turned out not to be serial), all that were begun are charged.
+//! (`--concurrency`, or a worker that turned out not to be serial), all that were begun are charged. Of a batch nobody
+//! can tell which job did it: none is charged, and each of them is run again by itself.
 
 use std::time::Instant;
 
 use super::death::Death;
 use super::ending::Why;
-use super::hands::{Fate, Open};
+use super::hands::{Call, Fate, Open};
 use super::live::{Live, Stage};
 use super::outbox::{Action, Report};
 use super::state::{Session, State};
@@ -29,6 +30,8 @@ enum Verdict {
     Fated(Fate),
     /// The job has killed the worker, as far as anybody can tell. `begun` says that the worker had read it.
     Charged { begun: bool },
+    /// The job was in a batch with the one that did it, whichever that was.
+    InBatch,
     /// The worker ended before it had read the job that it would have run next.
     NeverRead,
     /// The job stood behind the one that is charged.
@@ -45,6 +48,8 @@ struct Evidence {
     at_once: bool,
     /// The worker was ended by us for what its head did, so that no other job is suspected.
     head_known: bool,
+    /// The call that was running, if several jobs were in it.
+    batch: Option<Call>,
 }
 
 impl Evidence {
@@ -53,6 +58,9 @@ impl Evidence {
             return Verdict::Fated(fate);
         }
         let begun = self.consumed > open.begins;
+        if begun && self.batch == Some(open.call) {
+            return Verdict::InBatch;
+        }
         let is_suspect = self.at_once || (index == 0 && !self.head_known);
         match (is_suspect, begun) {
             (true, true) => Verdict::Charged { begun },
@@ -76,9 +84,11 @@ impl Session {
             consumed: death.consumed,
             at_once: live.hands.run_at_once(),
             head_known: matches!(why, Some(Why::Timeout(_) | Why::BadReply(..))),
+            batch: live.hands.head().map(|head| head.call).filter(|call| call.is_shared()),
         };
         let failure = kind_of_failure(&live, death.consumed);
-        let shared = live.hands.len() > 1;
+        // The worker of a handler that takes batches is ours: what stands behind its batch is beyond suspicion.
+        let shared = live.hands.len() > 1 && live.calls.is_none();
         for (index, mut open) in live.hands.take_all().into_iter().enumerate() {
             let verdict = evidence.verdict(index, &mut open);
             self.execute(verdict, open, shared, &live, &death, now);
@@ -105,6 +115,9 @@ impl Session {
                 let elapsed = open.elapsed(now);
                 let error = death.error(&open, begun).to_json();
                 self.fail(open.delivery, Status::Died, error, RetryAdvice::default(), elapsed, now);
+            }
+            Verdict::InBatch => {
+                self.out.returned.push(Delivery { alone: true, doubtful: true, batch: 0, ..open.delivery });
             }
             Verdict::NeverRead => {
                 // Only the end of a proven worker is counted against the job. The end of any other is a failed start,

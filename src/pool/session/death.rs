@@ -181,6 +181,7 @@ mod tests {
     use crate::pool::exited::Exited;
     use crate::pool::policies::RecyclePolicy;
     use crate::pool::session::ending::{Ending, Step};
+    use crate::pool::session::hands::Hands;
     use crate::pool::session::wear::Wear;
     use crate::testing::{job, pool_settings};
     use crate::text::gather::Put;
@@ -206,10 +207,17 @@ mod tests {
         Death::of(3, live, &settings, "stopped by SIGTERM")
     }
 
+    /// A job in the worker's hands.
+    fn open(delivery: Delivery) -> Open {
+        let mut hands = Hands::new(1);
+        hands.push(delivery, 0, 9, Instant::now());
+        Open { started: None, ..hands.take(0, Instant::now()) }
+    }
+
     /// The error of a job that the worker had read.
     fn error(live: &Live) -> Value {
         let started = Some(Instant::now());
-        let open = Open { delivery: Delivery::new(job(1, "{}")), begins: 0, ends: 9, started, fate: None };
+        let open = Open { started, ..open(Delivery::new(job(1, "{}"))) };
         serde_json::from_slice(&death(live).error(&open, true).to_json()).unwrap()
     }
 
@@ -310,7 +318,7 @@ mod tests {
     #[test]
     fn a_job_that_no_worker_began_says_how_many_were_given_it() {
         let delivery = Delivery { returns: 8, ..Delivery::new(job(1, "{}")) };
-        let open = Open { delivery, begins: 0, ends: 9, started: None, fate: None };
+        let open = open(delivery);
         let error = death(&ended(How::Code(3))).error(&open, false).to_json();
         assert!(String::from_utf8_lossy(&error).contains("as did 8 before it that were given this job"));
         assert_eq!(open.elapsed(Instant::now()), Duration::ZERO);

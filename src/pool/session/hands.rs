@@ -10,15 +10,40 @@ use crate::words::outcome::{JobError, Status};
 #[derive(Debug)]
 pub struct Open {
     pub delivery: Delivery,
-    /// Where the job's bytes begin in all that the worker is sent, counted from its start.
+    /// Where the job's bytes begin in all that the worker is sent, counted from its start. In a batch, where the line
+    /// begins that tells the worker to call its handler: before that it can have begun none of the batch's jobs.
     pub begins: u64,
     /// Where they end.
     pub ends: u64,
+    /// The call of the handler that the job is part of.
+    pub call: Call,
     /// Since when the job may be running: it was given to an idle worker, or the one before it was answered.
     pub started: Option<Instant>,
     /// How the job will end, if that is decided and not told yet, because the worker is still being asked where it is
     /// stuck, or must be gone before the job is run again.
     pub fate: Option<Fate>,
+}
+
+/// A call of the handler: by itself for each job, or for all jobs of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Call {
+    /// The number of its first job.
+    first: u64,
+    /// How many jobs it had when it began; 0 as long as the worker has not been told to begin it.
+    pub size: u16,
+}
+
+impl Call {
+    const FORMING: Call = Call { first: 0, size: 0 };
+
+    fn of_one(job: u64) -> Call {
+        Call { first: job, size: 1 }
+    }
+
+    /// Whether it cannot be told which of its jobs is to blame for what happens in it.
+    pub fn is_shared(self) -> bool {
+        self.size > 1
+    }
 }
 
 /// How an open job will end, decided before its worker is gone.
@@ -99,7 +124,41 @@ impl Hands {
     /// Adds a job whose bytes stand at these places of the worker's input.
     pub fn push(&mut self, delivery: Delivery, begins: u64, ends: u64, now: Instant) {
         let runs = self.open.is_empty() || matches!(self.manner, Manner::AtOnce(_));
-        self.open.push_back(Open { delivery, begins, ends, started: runs.then_some(now), fate: None });
+        let call = Call::of_one(delivery.job.number);
+        self.open.push_back(Open { delivery, begins, ends, call, started: runs.then_some(now), fate: None });
+    }
+
+    /// Adds a job to the batch that is being put together. The worker has certainly not begun it, wherever its bytes are,
+    /// so that they count as not sent.
+    pub fn push_forming(&mut self, delivery: Delivery) {
+        let (begins, ends) = (u64::MAX, u64::MAX);
+        self.open.push_back(Open { delivery, begins, ends, call: Call::FORMING, started: None, fate: None });
+    }
+
+    /// How many jobs are in the batch that is being put together.
+    pub fn forming(&self) -> usize {
+        self.open.len() - self.open.partition_point(|open| open.call != Call::FORMING)
+    }
+
+    /// How many jobs of the call that runs, or is the next to do so, have no answer.
+    pub fn running(&self) -> usize {
+        let Some(call) = self.open.front().map(|head| head.call).filter(|&call| call != Call::FORMING) else {
+            return 0;
+        };
+        self.open.partition_point(|open| open.call == call)
+    }
+
+    /// The batch that has been put together is one call from now on. The line that tells the worker to begin it stands
+    /// at these places of its input.
+    pub fn close_batch(&mut self, begins: u64, ends: u64, now: Instant) {
+        let from = self.open.len() - self.forming();
+        let Some(first) = self.open.get(from).map(Open::number) else { return };
+        let size = u16::try_from(self.open.len() - from).unwrap_or(u16::MAX);
+        let started = (from == 0).then_some(now);
+        for open in self.open.range_mut(from..) {
+            (open.begins, open.ends, open.call, open.started) = (begins, ends, Call { first, size }, started);
+            open.delivery.batch = size;
+        }
     }
 
     /// The index of the job with this number, or of the head where the protocol has no numbers.
@@ -114,11 +173,12 @@ impl Hands {
         &self.open[index]
     }
 
-    /// Takes the job at `index`. The job that is the head after that runs from now on.
+    /// Takes the job at `index`. The call that is at the head after that runs from now on.
     pub fn take(&mut self, index: usize, now: Instant) -> Open {
         let open = self.open.remove(index).expect("the index was found among the open jobs");
-        if let Some(head) = self.open.front_mut() {
-            head.started.get_or_insert(now);
+        if self.open.front().is_some_and(|head| head.started.is_none()) {
+            let running = self.running();
+            self.open.range_mut(..running).for_each(|open| open.started = Some(now));
         }
         open
     }
@@ -160,7 +220,7 @@ impl Hands {
     /// Of the jobs that are running, the one whose time is up first, and when. `default` is the time limit of a job
     /// that brings none along, `loading` what is added to all of them.
     pub fn next_timeout(&self, default: Option<Duration>, loading: Duration) -> Option<(usize, Instant)> {
-        let running = if self.run_at_once() { self.open.len() } else { 1 };
+        let running = if self.run_at_once() { self.open.len() } else { self.running() };
         let due = |(index, open): (usize, &Open)| {
             let limit = open.delivery.job.timeout().or(default).filter(|_| open.fate.is_none())?;
             Some((index, open.started?.checked_add(limit)?.checked_add(loading)?))

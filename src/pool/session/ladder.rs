@@ -129,6 +129,11 @@ impl Session {
         let Some(live) = self.live_mut() else { return };
         let open = live.hands.get(index);
         let limit = humantime::format_duration(open.delivery.job.timeout().or(default).unwrap_or_default());
+        if open.call.is_shared() {
+            let words = format!("was ended: no answer to a batch of {} jobs within {limit}", open.call.size);
+            // Nobody knows which of its jobs took so long, so that none ends by this.
+            return self.dump_and_terminate(Why::Timeout(words), now);
+        }
         let why = Why::Timeout(format!("was ended: no answer to job {} within {limit}", open.number()));
         let error = JobError::new("TimeoutError", format!("no answer within {limit}; worker w{slot} was ended"));
         let fate = Fate { status: Status::Timeout, error, elapsed: open.elapsed(now) };
@@ -145,18 +150,22 @@ impl Session {
     }
 
     pub(super) fn start_timed_out(&mut self, now: Instant) {
+        self.dump_and_terminate(Why::StartTimeout, now);
+    }
+
+    fn dump_and_terminate(&mut self, why: Why, now: Instant) {
         match self.settings.dump {
-            Some(signal) => self.signal(Why::StartTimeout, signal, Step::Dumping, now + DUMP, now),
-            None => self.terminate(Why::StartTimeout, now),
+            Some(signal) => self.signal(why, signal, Step::Dumping, now + DUMP, now),
+            None => self.terminate(why, now),
         }
     }
 
-    /// What the worker wrote is no reply: the head is charged, with what was written.
+    /// What the worker wrote is no reply: the head is charged, with what was written, unless it is one of a batch.
     pub(super) fn broken_protocol(&mut self, reason: &str, line: &[u8], now: Instant) {
         let hint = explain::bad_reply_hint(self.settings.protocol, line);
         let error = explain::bad_reply(&self.name(), reason, line, hint);
         let Some(live) = self.live_mut() else { return };
-        if let Some(head) = live.hands.head_mut() {
+        if let Some(head) = live.hands.head_mut().filter(|head| !head.call.is_shared()) {
             head.fate = Some(Fate { status: Status::BadReply, error, elapsed: head.elapsed(now) });
         }
         live.output.discard();

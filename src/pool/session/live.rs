@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::calls::Calls;
 use super::ending::Ending;
 use super::hands::{Hands, Manner};
 use super::pace::Pace;
@@ -11,6 +12,7 @@ use crate::pool::delivery::Delivery;
 use crate::pool::exited::Exited;
 use crate::pool::settings::PoolSettings;
 use crate::text::framing::LineQueue;
+use crate::text::gather::Put;
 
 pub struct Live {
     pub stage: Stage,
@@ -19,6 +21,8 @@ pub struct Live {
     pub output: LineQueue,
     pub tail: Tail,
     pub pace: Pace,
+    /// How its jobs are put together to batches; `None` if they are not.
+    pub calls: Option<Calls>,
     pub wear: Wear,
     pub intake: Intake,
     /// How the worker is being ended; `None` as long as nobody ends it.
@@ -79,6 +83,7 @@ impl Live {
             output: LineQueue::default(),
             tail: Tail::default(),
             pace: Pace::new(settings.depth, settings.workers, now),
+            calls: settings.batch.map(|most| Calls::new(most, settings.workers)),
             wear,
             intake: Intake::Open,
             ending: None,
@@ -113,7 +118,14 @@ impl Live {
             Manner::AtOnce(most) => most.saturating_sub(open),
             Manner::OutOfOrder => usize::from(open == 0),
             Manner::InOrder if one_at_a_time => usize::from(open == 0),
-            Manner::InOrder => self.pace.room(open, now),
+            Manner::InOrder => match &self.calls {
+                Some(calls) => calls.room(
+                    open,
+                    self.hands.forming(),
+                    self.hands.head().map_or(Duration::ZERO, |head| head.elapsed(now)),
+                ),
+                None => self.pace.room(open, now),
+            },
         };
         room.min(self.wear.jobs_left(open))
     }
@@ -141,8 +153,32 @@ impl Live {
         if self.hands.is_empty() {
             self.pace.begin(now);
         }
-        self.hands.push(delivery, begins, self.input.end(), now);
+        let Some(calls) = &self.calls else {
+            self.hands.push(delivery, begins, self.input.end(), now);
+            return Ok(());
+        };
+        self.hands.push_forming(delivery);
+        if calls.is_full(self.hands.forming()) {
+            self.close_batch(now);
+        }
         Ok(())
+    }
+
+    /// Tells the worker to begin the batch that it has been given, if it has no other. Returns whether it did.
+    pub fn begin_batch(&mut self, now: Instant) -> bool {
+        let is_due = self.hands.running() == 0 && self.hands.forming() > 0;
+        let can_begin = self.has_clocks() && !self.input.is_broken();
+        if is_due && can_begin {
+            self.close_batch(now);
+        }
+        is_due && can_begin
+    }
+
+    /// An empty line ends a batch, and tells the worker to begin it.
+    fn close_batch(&mut self, now: Instant) {
+        let begins = self.input.end();
+        self.input.bytes().text().push(b'\n');
+        self.hands.close_batch(begins, self.input.end(), now);
     }
 
     /// Whether replies still count: they do until the worker is ended for what it did.

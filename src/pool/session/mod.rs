@@ -18,12 +18,13 @@
 //! deadline is judged, so `received` must be called before `tick`.
 //!
 //! This file has what goes in. The others, in reading order: `state`, and in it `live` (a running worker) with `hands`
-//! (its jobs), `wear`, `pace` and `pipes`; `replies` is what the worker says, `ending` and `ladder` bring it to its
+//! (its jobs), `calls`, `wear`, `pace` and `pipes`; `replies` is what the worker says, `ending` and `ladder` bring it to its
 //! end, `blame` and `death` say who is to blame for that end; `outbox` is what comes out.
 
 mod state;
 mod live;
 mod hands;
+mod calls;
 mod wear;
 mod pace;
 mod pipes;
@@ -117,7 +118,7 @@ impl Session {
     /// many quick jobs are queued.
     pub fn nap(&self) -> Duration {
         match self.live() {
-            Some(live) if self.level == Level::Run => live.pace.nap(live.hands.len()),
+            Some(live) if self.level == Level::Run && live.calls.is_none() => live.pace.nap(live.hands.len()),
             _ => Duration::ZERO,
         }
     }
@@ -160,6 +161,12 @@ impl Session {
             let error = JobError::bad_input(reason).with("line", delivery.job.line);
             self.out.outcomes.push(Outcome::unrun(delivery.job, Status::BadInput, &error));
         }
+    }
+
+    /// Tells the worker to begin the batch that it has been given, if it would be idle otherwise. Returns whether there
+    /// is more to write for that. Must be called when the worker is given no more for now.
+    pub fn begin_batch(&mut self, now: Instant) -> bool {
+        self.live_mut().is_some_and(|live| live.begin_batch(now))
     }
 
     /// So many bytes of `pending_input` have been accepted by the pipe.

@@ -4,10 +4,10 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::hands::Manner;
+use super::hands::{Manner, Open};
 use super::live::{Live, Stage};
 use super::outbox::Report;
-use super::state::Session;
+use super::state::{Session, State};
 use crate::pool::delivery::Delivery;
 use crate::pool::fatal::error_text;
 use crate::protocol::Body;
@@ -19,6 +19,8 @@ use crate::words::outcome::{Outcome, Status};
 enum Answer {
     Ok(Bytes),
     Error(Bytes, RetryAdvice),
+    /// The job was one of a batch that failed, and is to be run again by itself.
+    Again,
 }
 
 impl Session {
@@ -46,6 +48,7 @@ impl Session {
         match reply.body {
             Body::Ok(data) => return self.answer(reply.id, Answer::Ok(data), &line, now),
             Body::Error { error, advice } => return self.answer(reply.id, Answer::Error(error, advice), &line, now),
+            Body::Again => return self.answer(reply.id, Answer::Again, &line, now),
             Body::Noise => {}
             Body::Ready => self.ready(now),
             Body::Loading(what) => live.step = Live::step_of("loading", &what),
@@ -79,27 +82,15 @@ impl Session {
     }
 
     fn answer(&mut self, id: Option<u64>, answer: Answer, line: &Bytes, now: Instant) -> bool {
-        let Some(live) = self.live_mut() else { return false };
-        // A job whose bytes are not all in the pipe cannot have been answered: whoever names it has guessed its number.
-        let accepted = live.input.accepted();
-        let Some(index) = live.hands.find(id).filter(|&index| live.hands.get(index).ends <= accepted) else {
-            let reason = match id {
-                Some(id) => format!("job {id} is not in its hands"),
-                None => "no job was in its hands".to_owned(),
-            };
-            self.broken_protocol(&reason, line, now);
-            return false;
+        let is_again = matches!(answer, Answer::Again);
+        let open = match self.take_answered(id, is_again, now) {
+            Ok(open) => open,
+            Err(reason) => {
+                self.broken_protocol(&reason, line, now);
+                return false;
+            }
         };
-        if index > 0 && live.hands.manner == Manner::InOrder {
-            live.hands.manner = Manner::OutOfOrder;
-            self.out.reports.push(Report::NotSerial);
-        }
-        let Some(live) = self.live_mut() else { return false };
-        let open = live.hands.take(index, now);
-        live.wear.answered();
-        self.out.answered = true;
         let elapsed = open.elapsed(now);
-        self.proven();
         match answer {
             Answer::Ok(data) => {
                 if open.delivery.charged > 0 {
@@ -116,8 +107,41 @@ impl Session {
                 let error = if fields.is_empty() { error } else { redact(&error, fields) };
                 self.fail(open.delivery, Status::Error, error, advice, elapsed, now);
             }
+            // Nobody knows which of the jobs of its batch made it fail, so it is charged with nothing.
+            Answer::Again => {
+                self.out.returned.push(Delivery { alone: true, doubtful: true, batch: 0, ..open.delivery });
+            }
         }
         true
+    }
+
+    /// Takes the job that has been answered out of the worker's hands; `is_again` says that the answer is only that it
+    /// must run again. The reason why there is no such job breaks the protocol.
+    fn take_answered(&mut self, id: Option<u64>, is_again: bool, now: Instant) -> Result<Open, String> {
+        let nobody = || match id {
+            Some(id) => format!("job {id} is not in its hands"),
+            None => "no job was in its hands".to_owned(),
+        };
+        let State::Live(live) = &mut self.state else { return Err(nobody()) };
+        // A job whose bytes are not all in the pipe cannot have been answered: whoever names it has guessed its number.
+        let accepted = live.input.accepted();
+        let index = live.hands.find(id).filter(|&index| live.hands.get(index).ends <= accepted).ok_or_else(nobody)?;
+        if is_again && !live.hands.get(index).call.is_shared() {
+            return Err("its status is \"again\", and its job was in no batch".to_owned());
+        }
+        if index > 0 && live.hands.manner == Manner::InOrder {
+            live.hands.manner = Manner::OutOfOrder;
+            self.out.reports.push(Report::NotSerial);
+        }
+        let open = live.hands.take(index, now);
+        live.wear.answered();
+        let is_last = live.hands.head().is_none_or(|head| head.call != open.call);
+        if let Some(calls) = live.calls.as_mut().filter(|_| is_last) {
+            calls.answered(open.elapsed(now));
+        }
+        self.out.answered = true;
+        self.proven();
+        Ok(open)
     }
 
     fn proven(&mut self) {
@@ -131,7 +155,8 @@ impl Session {
     /// The outcome of an attempt.
     fn outcome(&self, delivery: Delivery, status: Status, payload: Bytes, elapsed: Duration) -> Outcome {
         let attempts = delivery.charged + 1;
-        Outcome { job: delivery.job, status, payload, attempts, worker: Some(self.slot), elapsed }
+        let Delivery { job, batch, .. } = delivery;
+        Outcome { job, status, payload, attempts, worker: Some(self.slot), batch, elapsed }
     }
 
     /// An attempt has failed: the job is returned, to be run again, or ends. The worker must not be running it any
@@ -153,11 +178,13 @@ impl Session {
             return;
         };
         let job = delivery.job.clone();
+        // In a batch it would be an error of all of them once more.
+        let stays_alone = delivery.alone && self.settings.batch.is_some();
         // The outcome of this attempt becomes the job's record if the run is stopped before the next attempt.
         let failure = self.outcome(delivery, status, error, elapsed);
         self.out.returned.push(Delivery {
             charged: attempt,
-            alone: status != Status::Error,
+            alone: status != Status::Error || stays_alone,
             not_before: now.checked_add(delay),
             last_failure: Some(Box::new(failure)),
             ..Delivery::new(job)

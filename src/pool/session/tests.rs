@@ -206,6 +206,140 @@ fn an_answer_forgets_the_deaths_before_it() {
     }
 }
 
+// ---- Batches ----
+
+/// A session of two workers' pool whose worker is ready; up to 4 jobs a batch.
+fn batches() -> Scene {
+    let mut scene = Scene::new(|settings| {
+        (settings.supplied, settings.batch, settings.workers) = (true, Some(4), 2);
+        (settings.timeout, settings.depth) = (Some(Duration::from_secs(9)), Depth::Auto);
+    });
+    scene.says(r#"{"status":"ready"}"#);
+    scene
+}
+
+impl Scene {
+    /// Gives the worker these jobs, and no more for now. It reads them.
+    fn hand(&mut self, numbers: std::ops::RangeInclusive<u64>) {
+        numbers.for_each(|number| self.give(number));
+        self.begin_batch();
+    }
+
+    fn begin_batch(&mut self) {
+        if self.session.begin_batch(self.now) {
+            let bytes = self.session.pending_input();
+            assert_eq!(bytes, b"\n", "an empty line tells it to begin");
+            self.session.written(1);
+        }
+    }
+
+    /// The size of the batch of each job that ended.
+    fn sizes(&mut self) -> Vec<u16> {
+        self.session.out.outcomes.drain(..).map(|outcome| outcome.batch).collect()
+    }
+
+    /// The jobs that came back: their numbers, and whether each must be alone. None is charged.
+    fn returned(&mut self) -> Vec<(u64, bool)> {
+        let told = |delivery: Delivery| {
+            assert_eq!(delivery.charged, 0, "job {}", delivery.job.number);
+            (delivery.job.number, delivery.alone)
+        };
+        self.session.out.returned.drain(..).map(told).collect()
+    }
+}
+
+#[test]
+fn an_idle_worker_begins_with_the_jobs_that_are_there_and_a_busy_one_has_them_gathered() {
+    let mut scene = batches();
+    assert_eq!(scene.room(), 4);
+    scene.hand(1..=2);
+    assert_eq!(scene.room(), 0, "nobody knows yet how long a call takes");
+    (1..=2).for_each(|number| scene.answers(number));
+    assert_eq!((scene.sizes(), scene.room()), (vec![2, 2], 4));
+    scene.hand(3..=6);
+    assert_eq!(scene.room(), 4, "the call before was quick");
+    scene.hand(7..=8);
+    assert_eq!(scene.room(), 2, "one that is not full waits for the call before it");
+    (3..=6).for_each(|number| scene.answers(number));
+    scene.hand(9..=9);
+    (7..=9).for_each(|number| scene.answers(number));
+    assert_eq!(scene.sizes(), [4, 4, 4, 4, 3, 3, 3]);
+}
+
+#[test]
+fn a_batch_that_has_not_begun_cannot_be_answered() {
+    let mut scene = batches();
+    scene.give(1);
+    scene.answers(1);
+    assert!(scene.session.out.outcomes.iter().all(|outcome| outcome.status == Status::BadReply));
+}
+
+#[test]
+fn the_jobs_of_a_call_that_failed_are_run_by_themselves_and_not_charged() {
+    let mut scene = batches();
+    scene.hand(1..=2);
+    (1..=2).for_each(|number| scene.says(&format!(r#"{{"id":{number},"status":"again"}}"#)));
+    assert_eq!(scene.returned(), [(1, true), (2, true)]);
+    scene.hand(3..=3);
+    scene.says(r#"{"id":3,"status":"again"}"#);
+    let ended: Vec<Status> = scene.session.out.outcomes.drain(..).map(|outcome| outcome.status).collect();
+    assert_eq!(ended, [Status::BadReply], "a job that was alone is answered");
+}
+
+#[test]
+fn a_death_charges_no_job_of_a_batch_and_those_behind_it_are_not_even_suspected() {
+    let mut scene = batches();
+    scene.session.live_mut().unwrap().calls.as_mut().unwrap().answered(MS);
+    scene.hand(1..=4);
+    scene.hand(5..=6);
+    scene.answers(1);
+    scene.dies(0);
+    assert_eq!(scene.returned(), [(2, true), (3, true), (4, true), (5, false), (6, false)]);
+    assert_eq!(scene.sizes(), [4]);
+}
+
+#[test]
+fn the_last_job_of_a_batch_that_has_no_answer_is_not_known_to_be_the_culprit() {
+    let mut scene = batches();
+    scene.hand(1..=2);
+    scene.answers(1);
+    scene.dies(0);
+    assert_eq!(scene.returned(), [(2, true)]);
+}
+
+#[test]
+fn a_death_charges_a_job_that_was_alone_in_its_batch() {
+    let mut scene = batches();
+    scene.hand(1..=1);
+    scene.dies(0);
+    assert_eq!((scene.returned(), scene.sizes()), (vec![], vec![1]));
+}
+
+#[test]
+fn the_time_of_a_batch_is_that_of_its_call_and_charges_none_of_its_jobs() {
+    let mut scene = batches();
+    scene.session.live_mut().unwrap().calls.as_mut().unwrap().answered(MS);
+    let (begun, limit) = (scene.now, Duration::from_secs(9));
+    scene.hand(1..=4);
+    scene.hand(5..=8);
+    assert_eq!(scene.session.deadline(begun), Some(begun + limit));
+    scene.now += MS;
+    (1..=4).for_each(|number| scene.answers(number));
+    assert_eq!(scene.session.deadline(scene.now), Some(begun + MS + limit), "the next call begins");
+    scene.session.tick(begun + MS + limit);
+    scene.dies(0);
+    assert_eq!(scene.returned(), [(5, true), (6, true), (7, true), (8, true)]);
+}
+
+#[test]
+fn junk_charges_no_job_of_a_batch() {
+    let mut scene = batches();
+    scene.hand(1..=2);
+    scene.says("hello");
+    scene.dies(0);
+    assert_eq!((scene.returned(), scene.sizes()), (vec![(1, true), (2, true)], vec![]));
+}
+
 impl Scene {
     fn answers_and_dies_idle(&mut self) -> Duration {
         self.give(1);

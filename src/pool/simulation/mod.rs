@@ -31,8 +31,11 @@
 //! Timeout". A condemned worker's replies are taken: "ended as Ok". All are suspected, or the one behind the head, or
 //! the head after another's timeout; what the worker never read counts as begun; a retried job is not alone (4): "ended
 //! as Died", "the innocent are never charged". With many at once only the head is charged, or has a clock: "all that
-//! were running are charged", "every running job has a clock". The next head's clock is not started: the same. The end
-//! is judged at the exit alone (6): "an answer in time counts". No burial (7): "no start before the old worker is
+//! were running are charged", "every running job has a clock". The next head's clock is not started: the same.
+//! In batches: one of several jobs is charged with a death or a timeout: "ended as Died", "ended as Timeout". The jobs
+//! of one that failed run together once more, one that is not full is never begun: "nothing hangs". They count as never
+//! begun: "not_run means never begun". The clock of the next call is not started: "every running job has a clock".
+//! The end is judged at the exit alone (6): "an answer in time counts". No burial (7): "no start before the old worker is
 //! buried". No SIGKILL: "nothing hangs". A timeout counts as a failed start (9): "the pool gives up only on bad starts".
 //! An answer proves nothing, a worker is replaced before it has done a job: "no slot sleeps". One that is too old wakes
 //! the loop for ever: "nobody turns in circles". `--dump` is not kept: "what --dump brought is in the record".
@@ -84,7 +87,7 @@ struct Scenario {
     job_bytes: usize,
     ops: Vec<Op>,
     habit: Habit,
-    /// Jobs in flight, at most: one after the other, or at once.
+    /// Jobs in flight, at most: one after the other, or at once. In batches, the jobs of one call.
     depth: usize,
     retries: u32,
     /// A worker takes this many milliseconds to load; `None` if it works from the start.
@@ -152,6 +155,7 @@ fn habits() -> impl Strategy<Value = Habit> {
         3 => Just(Habit::ReadsAhead),
         2 => Just(Habit::AtOnce),
         1 => Just(Habit::Unruly),
+        3 => Just(Habit::Batches),
     ]
 }
 
@@ -203,9 +207,9 @@ fn scenarios() -> impl Strategy<Value = Scenario> {
                 depth,
                 retries,
                 // A supplied worker always says when it is ready.
-                ready: if supplied { Some(ready.unwrap_or(10)) } else { ready },
-                says_ready: says_ready || supplied,
-                supplied,
+                ready: if supplied || habit == Habit::Batches { Some(ready.unwrap_or(10)) } else { ready },
+                says_ready: says_ready || supplied || habit == Habit::Batches,
+                supplied: supplied || habit == Habit::Batches,
                 bad_starts,
                 dump,
                 recycle_jobs: recycling.0,

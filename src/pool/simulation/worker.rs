@@ -73,11 +73,14 @@ pub enum Habit {
     AtOnce,
     /// All jobs that it has been given at once, although it was taken for serial.
     Unruly,
+    /// One batch after the other, each of which ends with an empty line (`--batch`). It reads all that is in its pipe at
+    /// once.
+    Batches,
 }
 
 impl Habit {
     pub fn is_serial(self) -> bool {
-        matches!(self, Habit::Serial | Habit::ReadsAhead)
+        matches!(self, Habit::Serial | Habit::ReadsAhead | Habit::Batches)
     }
 }
 
@@ -115,6 +118,8 @@ pub struct Worker {
     /// The session knows of the end of its output.
     pub end_told: bool,
     running: Vec<Running>,
+    /// What it runs is a batch of several jobs, which are answered together or not at all.
+    is_in_batch: bool,
     /// The worker ignores SIGTERM.
     deaf: bool,
     /// The worker has said `ready`, or answered a job.
@@ -128,6 +133,12 @@ pub struct Worker {
     pub begun: Vec<u64>,
     /// Jobs that it has answered, before anybody ended it, since the world last looked.
     pub answered: Vec<u64>,
+}
+
+/// The number of the job that a line gives to its worker.
+fn number(line: &str) -> u64 {
+    let digits = line.chars().skip_while(|c| !c.is_ascii_digit()).take_while(char::is_ascii_digit);
+    digits.collect::<String>().parse().expect("a job has a number")
 }
 
 /// How long a grandchild holds the output open: for longer than any scenario lasts.
@@ -156,6 +167,7 @@ impl Worker {
             break_told: false,
             read: Vec::new(),
             running: Vec::new(),
+            is_in_batch: false,
             deaf: false,
             begun: Vec::new(),
             answered: Vec::new(),
@@ -173,7 +185,7 @@ impl Worker {
         }
         let due = self.running.iter().any(|running| running.at.is_some_and(|at| at <= now));
         let free = self.running.is_empty() || !self.habit.is_serial();
-        let work = self.ahead.contains(&b'\n') || (!self.pipe.is_empty() && !self.input_broken);
+        let work = self.next_lines() > 0 || (!self.pipe.is_empty() && !self.input_broken);
         let over = self.running.is_empty() && self.input_closed && !self.input_broken;
         due || self.ready_at.is_some() || (free && work) || over
     }
@@ -221,6 +233,9 @@ impl Worker {
             }
         }
         if let Some(index) = self.running.iter().position(|running| running.at.is_some_and(|at| at <= now)) {
+            if self.habit == Habit::Batches {
+                return self.answer_batch();
+            }
             let running = self.running.remove(index);
             self.reply(running.job);
             return;
@@ -229,20 +244,66 @@ impl Worker {
             return;
         }
         self.read_pipe();
-        let Some(end) = self.ahead.iter().position(|&byte| byte == b'\n') else {
+        let end = self.next_lines();
+        if end == 0 {
             if self.input_closed && !self.input_broken && self.pipe.is_empty() && self.running.is_empty() {
                 self.exited = Some(How::Code(0));
             }
             return;
+        }
+        let lines: Vec<u8> = self.ahead.drain(..end).collect();
+        let text = std::str::from_utf8(&lines).expect("jobs are text");
+        let jobs: Vec<u64> = text.lines().filter(|line| !line.is_empty()).map(number).collect();
+        self.begun.extend(&jobs);
+        self.read.extend(&jobs);
+        self.is_in_batch = jobs.len() > 1;
+        match jobs[..] {
+            [job] => self.begin(job, deed(job), now),
+            _ => self.begin_batch(&jobs, deed, now),
+        }
+    }
+
+    /// How many bytes have been read of what the worker would begin next, if that is there whole: a job, or a batch with
+    /// the empty line behind it.
+    fn next_lines(&self) -> usize {
+        let mut before = None;
+        let mut ends = |byte: u8| {
+            let is_empty_line = before.replace(byte) == Some(b'\n');
+            byte == b'\n' && (is_empty_line || self.habit != Habit::Batches)
         };
-        let line: Vec<u8> = self.ahead.drain(..=end).collect();
-        let text = std::str::from_utf8(&line).expect("jobs are text");
-        let digits: String =
-            text.chars().skip_while(|c| !c.is_ascii_digit()).take_while(char::is_ascii_digit).collect();
-        let job: u64 = digits.parse().expect("a job has a number");
-        self.begun.push(job);
-        self.read.push(job);
-        self.begin(job, deed(job), now);
+        self.ahead.iter().position(|&byte| ends(byte)).map_or(0, |at| at + 1)
+    }
+
+    /// Calls the handler with several jobs. One that does not answer spoils the call, and none of the others is answered
+    /// either.
+    fn begin_batch(&mut self, jobs: &[u64], deed: impl Fn(u64) -> Deed, now: Instant) {
+        let does = |wanted: fn(Deed) -> bool| jobs.iter().copied().find(|&job| wanted(deed(job)));
+        if let Some(job) = does(|deed| !deed.is_harmless() && deed.ends() != [Status::Ok]) {
+            return self.begin(job, deed(job), now);
+        }
+        // Of the errors some are thrown by the call, and its jobs come again by themselves. Others are in its list.
+        if does(|deed| deed == Deed::Error).is_some_and(|job| job.is_multiple_of(2)) {
+            let again = jobs.iter().map(|job| format!("{{\"id\":{job},\"status\":\"again\"}}\n"));
+            return self.output.extend(again.collect::<String>().bytes());
+        }
+        let slow = |&job: &u64| if let Deed::Slow(ms) = deed(job) { ms } else { 0 };
+        // The call takes as long as its slowest job, and is answered as a whole.
+        let at = Some(now + Duration::from_millis(jobs.iter().map(slow).max().unwrap_or(0)));
+        self.running.extend(jobs.iter().map(|&job| Running { job, deed: deed(job), since: now, at }));
+    }
+
+    /// Writes all answers of a call, and does then what some of its jobs do after their answer.
+    fn answer_batch(&mut self) {
+        let jobs = std::mem::take(&mut self.running);
+        jobs.iter().for_each(|running| self.answer(running.job, running.deed));
+        for Running { job, deed, .. } in jobs {
+            match deed {
+                Deed::CloseInput => self.input_broken = true,
+                Deed::AnswerCrash => self.exited = Some(How::Code(1)),
+                Deed::Double => self.reply(job),
+                _ => {}
+            }
+        }
     }
 
     fn read_pipe(&mut self) {
@@ -266,15 +327,8 @@ impl Worker {
     fn begin(&mut self, job: u64, deed: Deed, now: Instant) {
         let mut at = None;
         match deed {
-            Deed::Answer => return self.reply(job),
-            Deed::Large => return self.reply_with(job, &"1".repeat(500)),
+            Deed::Answer | Deed::Large | Deed::Error => return self.answer(job, deed),
             Deed::Slow(ms) => at = Some(now + Duration::from_millis(ms)),
-            Deed::Error => {
-                self.output.extend(format!("{{\"id\":{job},\"status\":\"error\",\"error\":\"no\"}}\n").bytes());
-                self.has_shown = true;
-                self.has_answered = true;
-                return;
-            }
             Deed::Double => {
                 self.reply(job);
                 return self.reply(job);
@@ -303,6 +357,18 @@ impl Worker {
             Deed::WrongId => self.output.extend(b"{\"id\":1001,\"status\":\"ok\",\"data\":0}\n"),
         }
         self.running.push(Running { job, deed, since: now, at });
+    }
+
+    fn answer(&mut self, job: u64, deed: Deed) {
+        match deed {
+            Deed::Large => self.reply_with(job, &"1".repeat(500)),
+            Deed::Error => {
+                self.output.extend(format!("{{\"id\":{job},\"status\":\"error\",\"error\":\"no\"}}\n").bytes());
+                self.has_shown = true;
+                self.has_answered = true;
+            }
+            _ => self.reply(job),
+        }
     }
 
     fn reply(&mut self, job: u64) {
@@ -335,7 +401,8 @@ impl Worker {
         if signal == libc::SIGTERM && self.deaf {
             return;
         }
-        if let Some(late) = self.running.iter().find(|running| running.deed == Deed::HangLate) {
+        let late = self.running.iter().find(|running| running.deed == Deed::HangLate && !self.is_in_batch);
+        if let Some(late) = late {
             let job = late.job;
             self.reply(job);
         }

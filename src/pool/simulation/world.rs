@@ -50,6 +50,7 @@ pub struct World {
     pub scenario: Scenario,
     now: Instant,
     slots: Vec<SlotModel>,
+    settings: Arc<PoolSettings>,
     dispatch: Arc<Dispatch>,
     surroundings: Rc<RefCell<Surroundings>>,
     /// Whose bells have been rung and not been heard yet.
@@ -125,6 +126,7 @@ impl World {
         World {
             now,
             slots: (0..scenario.slots).map(slot).collect(),
+            settings,
             dispatch,
             surroundings,
             rung,
@@ -410,7 +412,8 @@ impl World {
         let known = self.collector.received as usize + on_their_way + waiting + in_flight;
         assert_eq!(known, self.source.offered as usize, "every job ends once: one is missing");
         for (slot, model) in self.slots.iter().enumerate() {
-            assert!(model.seat.session.in_flight() <= self.scenario.depth, "no more than depth jobs are in flight");
+            let most = self.settings.ahead();
+            assert!(model.seat.session.in_flight() <= most, "no more than depth jobs are in flight");
             let standing = model.seat.session.standing(false, self.now).filter(|_| !self.finished);
             if let Some(standing) = standing {
                 let is_owed = self.dispatch.look(|dispatcher| dispatcher.owes(standing, self.now));
@@ -423,7 +426,7 @@ impl World {
             assert!(holder.is_none_or(|in_flight| in_flight == 0), "a turn is taken only with empty hands");
             let (jobs, bytes) = (dispatcher.ledger().jobs(), dispatcher.ledger().bytes());
             assert!(jobs <= self.scenario.window, "no more than a window of jobs is read ahead: {jobs}");
-            let results = self.slots.len() * self.scenario.depth * (RESULT + self.scenario.job_bytes);
+            let results = self.slots.len() * self.settings.ahead() * (RESULT + self.scenario.job_bytes);
             let most = self.scenario.memory.max(self.scenario.job_bytes) + results;
             // In a run that is being stopped all jobs that wait end at once, in more results than the memory holds.
             assert!(
@@ -548,6 +551,7 @@ fn settings(scenario: &Scenario) -> PoolSettings {
         supplied: scenario.supplied,
         depth: Depth::Fixed(if at_once { 1 } else { scenario.depth }),
         concurrency: if at_once { scenario.depth } else { 1 },
+        batch: (scenario.habit == Habit::Batches).then_some(scenario.depth),
         timeout: Some(TIMEOUT),
         start_timeout: START_TIMEOUT,
         grace: GRACE,

@@ -3,6 +3,7 @@
 //! A language that is not installed is passed over, unless FORKPOOL_TEST_ALL is 1.
 
 mod at_once;
+mod batches;
 mod channel;
 mod children;
 mod choice;
