@@ -8,7 +8,7 @@
 //! - runs no handler of ours, which would write into our memory and pipes: all signals are blocked before it is born,
 //!   and let through when none has a handler any more;
 //! - has a stack of its own, while the thread that started it waits in the system call. Of our memory it writes to its
-//!   [`Birth`] and to that thread's `errno` alone.
+//!   `Birth` and to that thread's `errno` alone.
 //!
 //! Elsewhere the standard library starts the process, by `fork`.
 
