@@ -46,7 +46,9 @@ fn each_is_told_what_to_type_instead() {
 #[test]
 fn an_empty_input_is_no_reason_to_say_anything_in_a_quiet_run() {
     let folder = tempfile::tempdir().unwrap();
-    for line in ["forkpool -q -- sed -u -e s/-i/-o/ </dev/null", "echo 1 | forkpool -q --protocol lines -- cat -- -i"] {
+    for line in
+        ["forkpool -q -- sed -u -e s/-i/-o/ </dev/null", "echo 1 | forkpool -q --protocol lines -- sh -c cat -i"]
+    {
         assert_eq!(shell(line, folder.path()).end().stderr.lines().filter(|line| line.contains("hint")).count(), 0);
     }
 }
