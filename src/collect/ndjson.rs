@@ -12,23 +12,22 @@ use crate::words::outcome::Outcome;
 pub struct NdjsonSink {
     output: Output,
     style: RecordStyle,
-    /// Jobs that were looked at for the field of `--id`, until one had it.
-    without_id: u64,
-    has_id: bool,
+    /// Whether any job has had the field of `--id`; `None` before the first job.
+    found_id: Option<bool>,
 }
 
 impl NdjsonSink {
     pub fn new(output: Output, style: RecordStyle) -> NdjsonSink {
-        let has_id = style.id.is_none();
-        NdjsonSink { output, style, without_id: 0, has_id }
+        NdjsonSink { output, style, found_id: None }
     }
 }
 
 impl Sink for NdjsonSink {
     fn write(&mut self, outcome: &Outcome) -> Result<(), SinkError> {
-        if let Some(name) = self.style.id.as_ref().filter(|_| !self.has_id) {
-            self.has_id = field(&outcome.job.data, name).is_some();
-            self.without_id += u64::from(!self.has_id);
+        if self.found_id != Some(true)
+            && let Some(name) = &self.style.id
+        {
+            self.found_id = Some(field(&outcome.job.data, name).is_some());
         }
         write_record(outcome, &self.style, self.output.bytes());
         Ok(self.output.wrote()?)
@@ -43,7 +42,7 @@ impl Sink for NdjsonSink {
     }
 
     fn notices(&self) -> Vec<String> {
-        let missing = self.style.id.as_ref().filter(|_| !self.has_id && self.without_id > 0);
+        let missing = self.style.id.as_ref().filter(|_| self.found_id == Some(false));
         missing.map(|name| format!("--id: no job has a field {name:?}")).into_iter().collect()
     }
 }

@@ -40,6 +40,12 @@ impl Delivery {
         }
     }
 
+    /// The job was in a batch that failed, and nobody can tell whether it is to blame: it is run again by itself, and
+    /// charged with nothing.
+    pub fn suspected(self) -> Delivery {
+        Delivery { alone: true, doubtful: true, batch: 0, ..self }
+    }
+
     /// The outcome of a delivery that will not be made, because the run is being stopped for the reason `why`.
     pub fn not_run(self, why: &str) -> Outcome {
         match self.last_failure {

@@ -416,7 +416,7 @@ let loaded = false; // that has come to its end, too
 
 function work(handlerOf) {
   if (batch) workBatches(handlerOf);
-  while (next < waiting.length && open < concurrency && !batch) start(waiting[next++], handlerOf);
+  else while (next < waiting.length && open < concurrency) start(waiting[next++], handlerOf);
   if (next === waiting.length) waiting.length = next = 0;
   // Timers and sockets that the handler left behind keep nobody alive.
   if (ended && open === 0) process.exit(0);

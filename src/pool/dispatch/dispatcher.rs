@@ -4,7 +4,8 @@
 //! comes later finds the slot among the sleepers, and no wake-up is lost. A sleeper that is woken is *called*, and the
 //! job that it was called for is promised to it: nobody else is woken for that job, and slots whose need is smaller
 //! leave the job alone. After each call of a method, whatever it was, enough sleepers have been called for the jobs
-//! that wait, and one sleeper, the *keeper*, knows when the next job is due that is delayed, or held back by `--rate` or a pause.
+//! that wait, and one sleeper, the *keeper*, knows when the next job is due that is delayed, or held back by `--rate` or
+//! a pause.
 //!
 //! Nobody waits here, nothing is sent, and no clock is read.
 

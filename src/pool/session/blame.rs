@@ -116,9 +116,7 @@ impl Session {
                 let error = death.error(&open, begun).to_json();
                 self.fail(open.delivery, Status::Died, error, RetryAdvice::default(), elapsed, now);
             }
-            Verdict::InBatch => {
-                self.out.returned.push(Delivery { alone: true, doubtful: true, batch: 0, ..open.delivery });
-            }
+            Verdict::InBatch => self.out.returned.push(open.delivery.suspected()),
             Verdict::NeverRead => {
                 // Only the end of a proven worker is counted against the job. The end of any other is a failed start,
                 // which says nothing about the job, and is bounded by the budget of failed starts.

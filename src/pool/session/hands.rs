@@ -142,10 +142,12 @@ impl Hands {
 
     /// How many jobs of the call that runs, or is the next to do so, have no answer.
     pub fn running(&self) -> usize {
-        let Some(call) = self.open.front().map(|head| head.call).filter(|&call| call != Call::FORMING) else {
-            return 0;
-        };
-        self.open.partition_point(|open| open.call == call)
+        match self.open.front().map(|head| head.call) {
+            None | Some(Call::FORMING) => 0,
+            // Nearly always: a job at a time, for which nothing has to be searched.
+            Some(call) if !call.is_shared() => 1,
+            Some(call) => self.open.partition_point(|open| open.call == call),
+        }
     }
 
     /// The batch that has been put together is one call from now on. The line that tells the worker to begin it stands

@@ -107,10 +107,7 @@ impl Session {
                 let error = if fields.is_empty() { error } else { redact(&error, fields) };
                 self.fail(open.delivery, Status::Error, error, advice, elapsed, now);
             }
-            // Nobody knows which of the jobs of its batch made it fail, so it is charged with nothing.
-            Answer::Again => {
-                self.out.returned.push(Delivery { alone: true, doubtful: true, batch: 0, ..open.delivery });
-            }
+            Answer::Again => self.out.returned.push(open.delivery.suspected()),
         }
         true
     }
