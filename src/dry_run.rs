@@ -76,7 +76,8 @@ fn worker(settings: &Settings, program: &Path) -> String {
         Some(HandlerChoice { file, function, init, .. }) => {
             let function = function.as_ref().map_or(String::new(), |function| format!("{function} of "));
             let init = init.as_ref().map_or(String::new(), |init| format!(", after {init}"));
-            format!("{program}, around {function}{}{init}", file.display())
+            let forked = if settings.pool.preload { ", forked from a template" } else { "" };
+            format!("{program}, around {function}{}{init}{forked}", file.display())
         }
         None => {
             let quoted = settings.pool.command.args.iter().map(|word| format!(" {:?}", word.to_string_lossy()));
@@ -160,5 +161,10 @@ journal   j (7 jobs done already)
         assert_eq!(workers("-j 1 --handler samples/pet.py:feed"), "1 × /bin/w, around feed of samples/pet.py");
         let words = "-j 1 --handler samples/pet.py --init connect";
         assert_eq!(workers(words), "1 × /bin/w, around samples/pet.py, after connect");
+        #[cfg(target_os = "linux")]
+        assert_eq!(
+            workers("-j 1 --preload --handler samples/pet.py"),
+            "1 × /bin/w, around samples/pet.py, forked from a template"
+        );
     }
 }

@@ -12,7 +12,6 @@ use crate::afterwards;
 use crate::cli::Settings;
 use crate::collect::{self, Collected, Collector, Output, Outputs, Rejects, Reorder};
 use crate::journal::{self, Journal, Recall};
-use crate::pool::dispatch::Dispatch;
 use crate::pool::{self, Pool, Shared, Workers};
 use crate::preflight::{self, Ready};
 use crate::report::counters::Counters;
@@ -130,18 +129,18 @@ impl Base {
         // it out.
         let (jobs, fresh) = crossbeam_channel::bounded(1);
         let has_worked = recall.as_ref().is_some_and(Recall::has_answers);
-        let pool = Pool::new(Arc::new(settings.pool.clone()), fresh, has_worked)?;
+        let pool = Pool::new(Arc::new(settings.pool.clone()), fresh, has_worked, &self.cancel)?;
         let glances = Arc::default();
-        let hooks = self.hooks(&pool.dispatch, &clock, &glances);
+        let hooks = self.hooks(&pool, &clock, &glances);
         signal::install(Arc::clone(&self.cancel), hooks, reporter.clone(), settings.pool.grace)?;
         Ok(Opened { reporter, recall, journal: writer, pool, clock, glances, jobs, messages, received })
     }
 
     /// What signals mean to the pool.
-    fn hooks(&self, dispatch: &Arc<Dispatch>, clock: &Clock, glances: &Arc<Glances>) -> signal::Hooks {
-        let pool = || (Arc::clone(dispatch), clock.clone());
-        let ((pausing, stopping), (resuming, going), (asking, time)) = (pool(), pool(), pool());
-        let ((children, _), (renewing, _)) = (pool(), pool());
+    fn hooks(&self, pool: &Pool, clock: &Clock, glances: &Arc<Glances>) -> signal::Hooks {
+        let (pausing, resuming, renewing) = (pool.reins(), pool.reins(), pool.reins());
+        let (stopping, going, time) = (clock.clone(), clock.clone(), clock.clone());
+        let (asking, children) = (Arc::clone(&pool.dispatch), Arc::clone(&pool.dispatch));
         let (counters, glances, start) = (Arc::clone(&self.counters), Arc::clone(glances), self.start);
         signal::Hooks {
             pause: Box::new(move || {

@@ -49,6 +49,7 @@ pub fn pool_settings(script: &str) -> PoolSettings {
         command: WorkerCommand { wrap: Vec::new(), program: "/bin/sh".into(), args, channel: Channel::Stdio },
         protocol: Protocol::Lines,
         supplied: false,
+        preload: false,
         depth: Depth::Fixed(1),
         concurrency: 1,
         batch: None,

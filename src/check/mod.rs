@@ -13,6 +13,7 @@ use bytes::Bytes;
 use crate::cli::Settings;
 use crate::pool::exited::How;
 use crate::pool::process;
+use crate::pool::template::Alone;
 use crate::pool::{error_text, fatal_error};
 use crate::protocol::{Body, Protocol};
 use crate::report::Reporter;
@@ -72,9 +73,13 @@ fn with_worker<T>(settings: &Settings, run: impl FnOnce(&mut Check<'_>) -> Resul
         ReportSettings { progress: Progress::Off, progress_file: None, log_dir: None, ..settings.report.clone() };
     let no_thread = |error| Error::pool(format!("cannot start a thread: {}", reason(&error)));
     let clock = Clock::start().map_err(no_thread)?;
-    let reporter = Reporter::start(&quiet, Arc::default(), clock, None).map_err(no_thread)?;
+    let reporter = Reporter::start(&quiet, Arc::default(), clock.clone(), None).map_err(no_thread)?;
+    let pool = &settings.pool;
+    let template = pool.preload.then(|| Alone::load(pool, &reporter, &clock)).transpose();
+    let template = template.inspect_err(|_| reporter.clone().end(Vec::new(), Vec::new()))?;
     let mut check = Check {
         settings,
+        template,
         reporter: reporter.clone(),
         worker: None,
         next: 1,
@@ -88,6 +93,9 @@ fn with_worker<T>(settings: &Settings, run: impl FnOnce(&mut Check<'_>) -> Resul
     if let Some(worker) = check.worker.take() {
         worker.process.bury();
     }
+    if let Some(template) = check.template.take() {
+        template.bury();
+    }
     reporter.end(Vec::new(), Vec::new());
     result
 }
@@ -97,6 +105,8 @@ const HAS_WORKER: &str = "`start` makes a worker before each trial, and `told` t
 
 struct Check<'a> {
     settings: &'a Settings,
+    /// What the worker is forked from (`--preload`).
+    template: Option<Alone>,
     reporter: Reporter,
     worker: Option<Worker>,
     /// The number of the next job.
@@ -182,7 +192,7 @@ impl Check<'_> {
             return Ok(());
         }
         let pool = &self.settings.pool;
-        self.worker = Some(Worker::start(pool)?);
+        self.worker = Some(Worker::start(pool, self.template.as_ref())?);
         if !pool.supplied {
             return Ok(());
         }

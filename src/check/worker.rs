@@ -10,6 +10,7 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use crate::pool::exited::How;
 use crate::pool::process::Process;
 use crate::pool::settings::PoolSettings;
+use crate::pool::template::Alone;
 use crate::report::Reporter;
 use crate::text::framing::LineQueue;
 use crate::words::error::{Error, Result, reason};
@@ -42,8 +43,13 @@ pub enum Heard {
 const READS: usize = 8;
 
 impl Worker {
-    pub fn start(pool: &PoolSettings) -> Result<Worker> {
-        let process = Process::spawn(&pool.command, 0, 1).map_err(|error| {
+    /// Starts a worker, or forks it from `template`.
+    pub fn start(pool: &PoolSettings, template: Option<&Alone>) -> Result<Worker> {
+        let process = match template {
+            Some(template) => template.start_worker(),
+            None => Process::spawn(&pool.command, 0, 1),
+        };
+        let process = process.map_err(|error| {
             let program = pool.command.program.to_string_lossy();
             Error::pool(format!("cannot start a worker: {program}: {}", reason(&error)))
         })?;

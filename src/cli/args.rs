@@ -130,6 +130,15 @@ pub struct WorkerArgs {
     #[arg(long, value_name = "FUNCTION", requires = "handler", conflicts_with = "command", hide_short_help = true)]
     pub init: Option<String>,
 
+    /// Load the handler's file once, and fork each worker from that (Python and Ruby; Linux)
+    ///
+    /// N workers take the time and the memory of one import, and a new one is there in milliseconds. What the
+    /// file makes while it is loaded is shared by all workers: connections belong in --init, which is called in
+    /// each. A file that starts threads is refused. SIGUSR2 loads it anew.
+    /// Example: --handler predict.py --preload
+    #[arg(long, requires = "handler", hide_short_help = true)]
+    pub preload: bool,
+
     /// What the worker speaks: json, lines or node-ipc [default: json]
     ///
     /// json: a line {"id":1,"data":…} in, a line {"id":1,"status":"ok","data":…} out.

@@ -275,6 +275,7 @@ fn pool(args: &Args, protocol: Protocol, output: &OutputSettings) -> Result<Pool
         command,
         protocol,
         supplied,
+        preload: args.workers.preload,
         depth,
         concurrency,
         batch,
@@ -332,8 +333,12 @@ fn worker_command(args: &Args, protocol: Protocol, concurrency: usize) -> Result
     let wrap = args.workers.wrap.as_deref().map(shell::split).transpose();
     let wrap = wrap.map_err(|why| Error::refused(format!("--wrap: {why}")))?.unwrap_or_default();
     if let Some(handler) = handler(&args.workers) {
+        if args.workers.preload {
+            refuse_preload(&wrap)?;
+        }
         let init = if args.workers.dry_run { Init::OnlyFound } else { Init::Called };
-        let manner = Manner { concurrency, takes_batches: args.workers.batch.is_some(), init };
+        let manner =
+            Manner { concurrency, takes_batches: args.workers.batch.is_some(), init, forks: args.workers.preload };
         let command = shims::command(&handler, &manner)?;
         return Ok((WorkerCommand { wrap, ..command }, true));
     }
@@ -341,11 +346,31 @@ fn worker_command(args: &Args, protocol: Protocol, concurrency: usize) -> Result
         return Err(Error::refused("--batch is for handlers: a program of your own reads as many jobs as it likes")
             .hint("--handler FILE --batch N, or --depth N -- PROGRAM"));
     }
+    if args.workers.preload {
+        return Err(Error::refused("--preload is for handlers: forkpool cannot fork a program that it did not supply")
+            .hint("--handler FILE --preload"));
+    }
     let Some((program, rest)) = args.command.split_first() else {
         return Err(Error::refused("no worker given").hint("forkpool -- PROGRAM [ARGS]…, or forkpool --handler FILE"));
     };
     let channel = if protocol == Protocol::NodeIpc { Channel::NodeIpc } else { Channel::Stdio };
     Ok((WorkerCommand { wrap, program: program.clone(), args: rest.to_vec(), channel }, false))
+}
+
+/// Refuses what cannot be had together with `--preload`.
+fn refuse_preload(wrap: &[String]) -> Result<()> {
+    if !cfg!(target_os = "linux") {
+        return Err(Error::refused(
+            "--preload is for Linux: elsewhere a worker that is forked would be no child of forkpool",
+        ));
+    }
+    if wrap.is_empty() {
+        return Ok(());
+    }
+    Err(Error::refused(
+        "--wrap and --preload exclude each other: workers are forked, and no command is executed for them",
+    )
+    .hint("--wrap before forkpool itself, or limits that the function of --init sets for its own process"))
 }
 
 /// How many processors this process may use, by affinity and by cgroup quota; one where the system does not tell.
@@ -402,6 +427,12 @@ mod tests {
         refused("--wrap ' -- w", "--wrap: a quote is not closed");
         refused("--to lines --id name -- w", "have no place in lines output");
         refused("--handler samples/pet.py:feed --init feed", "feed cannot be both");
+        refused("--preload -- w", "--preload is for handlers");
+        #[cfg(target_os = "linux")]
+        {
+            refused("--preload --wrap nice --handler samples/pet.py", "--wrap and --preload exclude each other");
+            refused("--preload --handler samples/pet.mjs", "--preload is for Python and Ruby");
+        }
     }
 
     #[test]

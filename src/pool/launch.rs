@@ -7,6 +7,9 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 
+#[cfg(target_os = "linux")]
+use rustix::net::{AddressFamily, SocketFlags, SocketType};
+
 use crate::sys::spawn::{Ends, Program};
 use crate::words::worker::{Channel, WorkerCommand};
 
@@ -40,6 +43,31 @@ pub fn program(command: &WorkerCommand, slot: u32, workers: usize) -> Program {
         set("NODE_CHANNEL_SERIALIZATION_MODE", "json".to_owned());
     }
     Program { words, env }
+}
+
+/// What is executed for the template (`--preload`). What it loads is for all slots, so it has no number of one: a
+/// handler that asks for that while it is loaded is told so by the missing variable.
+pub fn template(command: &WorkerCommand, workers: usize) -> Program {
+    let mut program = program(command, 0, workers);
+    program.env.remove(OsStr::new("FORKPOOL_SLOT"));
+    program
+}
+
+/// Makes a socket for requests, which keeps them apart, as the template's input, and two pipes.
+#[cfg(target_os = "linux")]
+pub fn connect_template() -> io::Result<(OurEnds, Ends)> {
+    let (stderr, their_stderr) = io::pipe()?;
+    let (output, stdout) = io::pipe()?;
+    let flags = SocketFlags::CLOEXEC;
+    let (input, stdin) = rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?;
+    let ours = OurEnds { input, output: output.into(), stderr: stderr.into() };
+    Ok((ours, Ends { stdin, stdout: stdout.into(), stderr: their_stderr.into() }))
+}
+
+/// There is no template elsewhere: `--preload` is refused.
+#[cfg(not(target_os = "linux"))]
+pub fn connect_template() -> io::Result<(OurEnds, Ends)> {
+    Err(io::ErrorKind::Unsupported.into())
 }
 
 /// Makes three pipes, or a socket instead of the first two, as `child_process.fork` does: both its input and its output

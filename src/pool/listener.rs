@@ -16,6 +16,8 @@ use crate::words::outcome::Outcome;
 
 pub struct Listener {
     pub slot: u32,
+    /// Workers are forked from a template, and not started cold.
+    pub forks: bool,
     pub outcomes: Sender<Message>,
     pub cancel: Arc<Cancel>,
     pub reporter: Reporter,
@@ -34,7 +36,7 @@ impl Ear for Listener {
         let (reporter, counters) = (&self.reporter, &self.counters);
         let name = format!("w{}", self.slot);
         match news {
-            News::Started => reporter.verbose(format!("worker {name} started")),
+            News::Started => reporter.verbose(format!("worker {name} started{}", self.how())),
             News::StartFailed(words) => {
                 counters.restarted();
                 reporter.verbose(words);
@@ -84,6 +86,13 @@ impl Ear for Listener {
     }
 }
 
+impl Listener {
+    /// How a worker was started, unless it was executed as usual.
+    fn how(&self) -> &'static str {
+        if self.forks { ", forked from the template" } else { "" }
+    }
+}
+
 /// A line that says which workers are waited for, and for how long.
 fn lingering(slots: &[u32], rest: std::time::Duration) -> String {
     let workers = counted(slots.len() as u64, "worker");
@@ -126,7 +135,15 @@ mod tests {
         let (cancel, counters) = (Cancel::new(), Arc::default());
         let glances = Arc::default();
         Scene {
-            listener: Listener { slot: 3, outcomes, cancel, reporter: Reporter::silent(), counters, glances },
+            listener: Listener {
+                slot: 3,
+                forks: false,
+                outcomes,
+                cancel,
+                reporter: Reporter::silent(),
+                counters,
+                glances,
+            },
             messages,
         }
     }

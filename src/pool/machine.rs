@@ -10,10 +10,13 @@ use super::memory_events::MemoryEvents;
 use super::process::Process;
 use super::seat::{WorkerControl, Wrote};
 use super::settings::PoolSettings;
+use super::template::Template;
 
 pub struct Machine {
     slot: u32,
     settings: Arc<PoolSettings>,
+    /// What workers are forked from (`--preload`).
+    template: Option<Arc<Template>>,
     pub process: Option<Process>,
     /// How many processes the kernel had killed for want of memory when the worker was started.
     pub memory_events: MemoryEvents,
@@ -23,8 +26,8 @@ pub struct Machine {
 pub const PIPE: usize = 64 * 1024;
 
 impl Machine {
-    pub fn new(slot: u32, settings: Arc<PoolSettings>) -> Machine {
-        Machine { slot, settings, process: None, memory_events: MemoryEvents::now() }
+    pub fn new(slot: u32, settings: Arc<PoolSettings>, template: Option<Arc<Template>>) -> Machine {
+        Machine { slot, settings, template, process: None, memory_events: MemoryEvents::now() }
     }
 
     /// Our end of the worker's stdout, if there is a worker and its stdout has not ended.
@@ -45,7 +48,10 @@ impl WorkerControl for Machine {
     fn spawn(&mut self) -> io::Result<()> {
         assert!(self.process.is_none(), "the old worker has been buried");
         self.memory_events = MemoryEvents::now();
-        self.process = Some(Process::spawn(&self.settings.command, self.slot, self.settings.workers)?);
+        self.process = Some(match &self.template {
+            Some(template) => template.start_worker(self.slot)?,
+            None => Process::spawn(&self.settings.command, self.slot, self.settings.workers)?,
+        });
         Ok(())
     }
 

@@ -11,6 +11,7 @@ pub mod delivery;
 
 // What the slots share.
 pub mod dispatch;
+mod reins;
 
 // A slot: its poll loop, one round of it, and who hears of it.
 mod slot;
@@ -23,6 +24,7 @@ mod session;
 
 // A slot's worker as a process of the system.
 mod machine;
+pub mod template;
 pub mod process;
 mod program;
 mod launch;
@@ -43,6 +45,7 @@ use crate::report::Reporter;
 use crate::report::counters::Counters;
 use crate::report::state::Glances;
 use crate::sys::bell::Bell;
+use crate::sys::children;
 use crate::sys::clock::Clock;
 use crate::words::cancel::{Cancel, Level, Reason};
 use crate::words::error::{Error, HIGHER_LIMIT, Result, reason};
@@ -51,9 +54,11 @@ use crate::words::message::Message;
 use dispatch::{Dispatch, Limits, Wakes};
 use listener::Listener;
 use machine::Machine;
+use reins::Reins;
 use seat::Seat;
 use settings::PoolSettings;
 use slot::Slot;
+use template::{Keeper, Template};
 
 pub use fatal::{error_text, fatal_error};
 pub use seat::account;
@@ -66,6 +71,8 @@ pub struct Pool {
     settings: Arc<PoolSettings>,
     /// The bell of each slot.
     bells: Arc<Vec<Bell>>,
+    /// What the workers are forked from (`--preload`).
+    template: Option<Arc<Template>>,
 }
 
 /// What the slots share with the rest of the run.
@@ -82,7 +89,13 @@ pub struct Shared {
 impl Pool {
     /// Opens all that the slots need for themselves; no worker is started. Fresh jobs will come through `fresh`.
     /// `has_worked` says that the workers' program is known to answer jobs.
-    pub fn new(settings: Arc<PoolSettings>, fresh: Receiver<Vec<Job>>, has_worked: bool) -> Result<Pool> {
+    /// The bell of the template is rung at every change of `cancel`.
+    pub fn new(
+        settings: Arc<PoolSettings>,
+        fresh: Receiver<Vec<Job>>,
+        has_worked: bool,
+        cancel: &Cancel,
+    ) -> Result<Pool> {
         let workers = settings.workers;
         let starved = |error: std::io::Error| {
             Error::refused(format!("cannot set up {workers} workers: {}", reason(&error))).hint(HIGHER_LIMIT)
@@ -101,7 +114,20 @@ impl Pool {
         let limits =
             Limits { window: settings.window, memory: settings.memory, queued: workers * settings.ahead(), workers };
         let dispatch = Arc::new(Dispatch::new(limits, settings.rate, has_worked, fresh, ring));
-        Ok(Pool { dispatch, source_bell, settings, bells })
+        let template = if settings.preload {
+            children::adopt_orphans().map_err(starved)?;
+            // No worker is started before there is something to fork it from.
+            dispatch.hold_starts(true);
+            Some(Arc::new(Template::new(cancel.bell()?, settings.start_timeout)))
+        } else {
+            None
+        };
+        Ok(Pool { dispatch, source_bell, settings, bells, template })
+    }
+
+    /// What signals steer the pool by.
+    pub fn reins(&self) -> Reins {
+        Reins::new(Arc::clone(&self.dispatch), self.template.clone())
     }
 
     /// From now on a stop of the run ends the jobs that wait, and is obeyed by the slots.
@@ -131,10 +157,12 @@ impl Pool {
             dispatch: Arc::clone(&self.dispatch),
             settings: Arc::clone(&self.settings),
             bells: Arc::clone(&self.bells),
+            template: self.template.clone(),
             shared: shared.clone(),
         };
+        let keeper = self.template.as_ref().map(|template| starter.start_keeper(template)).transpose()?;
         let first = starter.start(0)?;
-        Ok(Workers { starter, threads: vec![first], others: None })
+        Ok(Workers { starter, threads: vec![first], others: None, keeper })
     }
 }
 
@@ -144,6 +172,7 @@ struct Starter {
     dispatch: Arc<Dispatch>,
     settings: Arc<PoolSettings>,
     bells: Arc<Vec<Bell>>,
+    template: Option<Arc<Template>>,
     shared: Shared,
 }
 
@@ -153,6 +182,8 @@ pub struct Workers {
     threads: Vec<JoinHandle<()>>,
     /// Starts all slots but the first, and returns their threads.
     others: Option<JoinHandle<Vec<JoinHandle<()>>>>,
+    /// The thread of the template's keeper.
+    keeper: Option<JoinHandle<()>>,
 }
 
 /// How long slots are held back to see whether there are jobs for all of them. A file of a few jobs is read to its end
@@ -165,13 +196,14 @@ impl Starter {
         let shared = &self.shared;
         let listener = Listener {
             slot: number,
+            forks: self.template.is_some(),
             outcomes: shared.outcomes.clone(),
             cancel: Arc::clone(&shared.cancel),
             reporter: shared.reporter.clone(),
             counters: Arc::clone(&shared.counters),
             glances: Arc::clone(&shared.glances),
         };
-        let machine = Machine::new(number, Arc::clone(&self.settings));
+        let machine = Machine::new(number, Arc::clone(&self.settings), self.template.clone());
         let seed = u64::from(number) ^ (u64::from(std::process::id()) << 32);
         let now = shared.clock.now();
         let (settings, dispatch) = (Arc::clone(&self.settings), Arc::clone(&self.dispatch));
@@ -182,6 +214,21 @@ impl Starter {
             let words = format!("cannot start {} workers: {}", self.settings.workers, reason(&error));
             Error::pool(words).hint(HIGHER_LIMIT)
         })
+    }
+
+    /// Starts the thread that keeps the template.
+    fn start_keeper(&self, template: &Arc<Template>) -> Result<JoinHandle<()>> {
+        let shared = &self.shared;
+        let keeper = Keeper {
+            template: Arc::clone(template),
+            settings: Arc::clone(&self.settings),
+            dispatch: Arc::clone(&self.dispatch),
+            cancel: Arc::clone(&shared.cancel),
+            reporter: shared.reporter.clone(),
+            clock: shared.clock.clone(),
+        };
+        guarded("template".to_owned(), shared.outcomes.clone(), move || keeper.run())
+            .map_err(|error| Error::pool(format!("cannot start a thread: {}", reason(&error))).hint(HIGHER_LIMIT))
     }
 
     /// Starts all slots but the first, as long as there may be jobs for them.
@@ -224,6 +271,10 @@ impl Workers {
         let others = self.others.map_or_else(Vec::new, |thread| thread.join().unwrap_or_default());
         for thread in self.threads.into_iter().chain(others) {
             let _ = thread.join();
+        }
+        self.starter.template.iter().for_each(|template| template.end());
+        if let Some(keeper) = self.keeper {
+            let _ = keeper.join();
         }
     }
 }

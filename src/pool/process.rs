@@ -2,14 +2,15 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
 
 use super::exited::How;
 use super::group_memory;
-use super::launch;
+use super::launch::{self, OurEnds};
 use crate::sys::children::{self, Child};
+use crate::sys::spawn::Ends;
 use crate::words::worker::{Channel, WorkerCommand};
 
 pub use super::program::find;
@@ -49,12 +50,34 @@ impl Process {
     /// Starts `command` in a process group of its own, to be killed with the calling thread.
     pub fn spawn(command: &WorkerCommand, slot: u32, workers: usize) -> io::Result<Process> {
         let program = launch::program(command, slot, workers);
-        let turn = &STARTS[slot as usize % STARTS_AT_ONCE];
-        // The lock may be taken after a panic: it guards no data.
-        let _turn = turn.lock().unwrap_or_else(PoisonError::into_inner);
-        let (ours, theirs) = launch::connect(command.channel)?;
-        // The worker's ends are closed here then: as long as one is open, the end of the worker's output never comes.
-        let child = children::start(&program, theirs)?;
+        let _turn = turn(slot);
+        let ends = launch::connect(command.channel)?;
+        Process::begin(command.channel, ends, |theirs| children::start(&program, theirs))
+    }
+
+    /// Takes a worker that `fork` makes: a child of this process, which leads a process group, reads jobs and writes
+    /// replies through the ends that it is given.
+    pub fn adopt(slot: u32, fork: impl FnOnce(&Ends) -> io::Result<Pid>) -> io::Result<Process> {
+        let _turn = turn(slot);
+        let ends = launch::connect(Channel::Private)?;
+        Process::begin(Channel::Private, ends, |theirs| children::adopt(|| fork(&theirs)))
+    }
+
+    /// Starts the template that the workers are forked from. Its input is a socket for requests.
+    pub fn template(command: &WorkerCommand, workers: usize) -> io::Result<Process> {
+        let program = launch::template(command, workers);
+        let ends = launch::connect_template()?;
+        Process::begin(Channel::Private, ends, |theirs| children::start(&program, theirs))
+    }
+
+    /// `start` makes the process. Its ends are closed here then: as long as one is open, the end of its output never
+    /// comes.
+    fn begin(
+        channel: Channel,
+        (ours, theirs): (OurEnds, Ends),
+        start: impl FnOnce(Ends) -> io::Result<Child>,
+    ) -> io::Result<Process> {
+        let child = start(theirs)?;
         let process = Process {
             exit: exit_descriptor(child.id()),
             child,
@@ -63,7 +86,7 @@ impl Process {
             stderr: Some(ours.stderr),
             seen: false,
             left_unread: None,
-            channel: command.channel,
+            channel,
             wide_input: false,
             wide_output: false,
         };
@@ -201,7 +224,12 @@ impl Process {
     }
 
     pub fn id(&self) -> i32 {
-        self.child.id().as_raw_pid()
+        self.pid().as_raw_pid()
+    }
+
+    /// The process id, which is also that of the process's group.
+    pub fn pid(&self) -> Pid {
+        self.child.id()
     }
 
     /// Kills what is left of the group, reaps the worker and closes its pipes. A worker that cannot be killed is not
@@ -210,6 +238,12 @@ impl Process {
         self.signal(libc::SIGKILL);
         children::reap(self.child);
     }
+}
+
+/// The turn that the number of a slot leads to, to start a worker.
+fn turn(slot: u32) -> MutexGuard<'static, ()> {
+    // The lock may be taken after a panic: it guards no data.
+    STARTS[slot as usize % STARTS_AT_ONCE].lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Makes a pipe larger, to be faster.

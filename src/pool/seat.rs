@@ -22,7 +22,8 @@ use crate::words::outcome::Outcome;
 
 /// What a seat does to its worker's process.
 pub trait WorkerControl {
-    /// Starts a worker. The one before it has been buried.
+    /// Starts a worker. The one before it has been buried. The kind of the error is `NotConnected` where there is no
+    /// template now to fork it from.
     fn spawn(&mut self) -> io::Result<()>;
     fn write(&mut self, bytes: &[u8]) -> Wrote;
     /// Says that a job of so many bytes is about to be written, for which a larger pipe may be worth while.
@@ -140,6 +141,10 @@ pub struct Seat<M, E> {
 /// The time between two looks at a worker's memory, at least: reading /proc costs time, and a worker does not grow by
 /// gigabytes meanwhile.
 const MEMORY_CHECK: Duration = Duration::from_millis(100);
+
+/// The pause before another start of a worker when the template has died in the middle of one. Its keeper hears of that at
+/// once, and holds all starts then until there is another.
+const UNTIL_HELD: Duration = Duration::from_millis(20);
 
 /// The pause before another start of a worker when the pool has given up: longer than it takes to stop the run.
 const UNTIL_STOPPED: Duration = Duration::from_millis(100);
@@ -301,6 +306,9 @@ impl<M: WorkerControl, E: Ear> Seat<M, E> {
     }
 
     fn failed_to_spawn(&mut self, error: &io::Error, now: Instant) {
+        if error.kind() == io::ErrorKind::NotConnected {
+            return self.session.pause(now + UNTIL_HELD);
+        }
         let program = self.settings.command.program.to_string_lossy();
         let words = format!("cannot start worker w{}: {program}: {}", self.number, reason(error));
         let starved = [libc::EAGAIN, libc::EMFILE, libc::ENFILE, libc::ENOMEM];

@@ -14,6 +14,8 @@ pub struct PoolSettings {
     pub protocol: Protocol,
     /// The worker is supplied by forkpool, around a handler: it says `ready`, and gets no job before that.
     pub supplied: bool,
+    /// Workers are forked from a template that `command` starts, which has loaded the handler (`--preload`).
+    pub preload: bool,
     pub depth: Depth,
     pub concurrency: usize,
     /// The handler is called with up to so many jobs at once; `None` if with one that is no list (`--batch`).

@@ -24,6 +24,7 @@ use crate::report::{WholeFile, log_files};
 use crate::source::{self, Context, Source};
 use crate::text::destination::Destination;
 use crate::words::error::{Error, Result, reason};
+use crate::words::worker::TEMPLATE;
 use target::Target;
 use uses::{Role, Use};
 
@@ -101,6 +102,7 @@ fn of_logs(settings: &Settings) -> Result<Vec<Use>> {
     let refused = |error| Error::refused(format!("--log-dir {}: {}", folder.display(), reason(&error)));
     log_files::look(folder).map_err(refused)?;
     let slots = 0..u32::try_from(settings.pool.workers).unwrap_or(u32::MAX);
+    let slots = slots.chain(settings.pool.preload.then_some(TEMPLATE));
     let files: Vec<_> = slots.map(|slot| log_files::file_of(folder, slot)).collect();
     match files.iter().find(|file| file.is_dir()) {
         Some(file) => Err(Error::refused(format!("--log-dir: {} is a folder", file.display()))),

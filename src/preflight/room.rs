@@ -24,6 +24,9 @@ const WORKER: usize = Bell::DESCRIPTORS + 4;
 /// The descriptors of a worker that is being started, beside those: its own ends of the three pipes, and elsewhere than
 /// on Linux the pipe through which the child tells that the program could not be executed (2).
 const START: usize = if cfg!(target_os = "linux") { 3 } else { 5 };
+/// The descriptors of a template: its bell, our ends of its socket and pipes, and the one that tells its exit. At SIGUSR2
+/// there are two for a while.
+const TEMPLATE: usize = Bell::DESCRIPTORS + 4;
 /// The descriptors of the run itself, beside its files: bells of the source and of the permits (4 at most), those
 /// through which signals are told (4), the pipe to the watcher, temporary files for results and rows (2), and the rest
 /// for what is opened for a moment: folders, files of /proc.
@@ -34,7 +37,11 @@ const FILES: usize = 7;
 
 /// Sees that there are descriptors for all workers, or refuses the run.
 pub fn provide_descriptors(settings: &Settings) -> Result<()> {
-    let fixed = descriptors::count() + settings.input.files.len() + FILES + RUN;
+    let fixed = descriptors::count()
+        + settings.input.files.len()
+        + FILES
+        + RUN
+        + if settings.pool.preload { 2 * TEMPLATE } else { 0 };
     let workers = settings.pool.workers;
     let needed = fixed + for_workers(workers);
     let (now, most) = descriptors::limits();

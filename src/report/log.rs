@@ -10,6 +10,7 @@ use std::ops::Range;
 use bytes::Bytes;
 
 use crate::text::people::escape_bytes;
+use crate::words::worker::process_name;
 
 /// Pieces of lines that have not ended, by slot.
 #[derive(Debug, Default)]
@@ -65,7 +66,7 @@ pub enum Colours {
 pub fn show(slot: u32, lines: &[u8], colours: Colours, out: &mut String) {
     for line in lines.split_inclusive(|&byte| byte == b'\n') {
         let line = line.strip_suffix(b"\n").unwrap_or(line);
-        out.push_str(&format!("w{slot}: "));
+        out.push_str(&format!("{}: ", process_name(slot)));
         show_line(&line[visible(line)], colours, out);
         out.push('\n');
     }
@@ -123,6 +124,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::words::worker::TEMPLATE;
 
     proptest! {
         #![proptest_config(crate::testing::random())]
@@ -143,6 +145,13 @@ mod tests {
             let expected: String = text.split_terminator('\n').map(|line| format!("w1: {line}\n")).collect();
             prop_assert_eq!(out, expected);
         }
+    }
+
+    #[test]
+    fn what_the_template_writes_is_told_from_what_a_worker_does() {
+        let mut out = String::new();
+        [3, TEMPLATE].into_iter().for_each(|slot| show(slot, b"hello\n", Colours::Shown, &mut out));
+        assert_eq!(out, "w3: hello\ntemplate: hello\n");
     }
 
     #[test]

@@ -18,6 +18,7 @@ use crossbeam_channel::{Receiver, Sender, TrySendError};
 use super::notes::{Note, Notes};
 use super::whole_file;
 use crate::words::error::reason;
+use crate::words::worker::{TEMPLATE, process_name};
 
 /// The files' queue; all clones are one.
 #[derive(Clone)]
@@ -54,9 +55,9 @@ const WAITING: usize = 256;
 /// A disk that has taken nothing for this long at the end of a run is left alone with what is still to be written.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// The name of a slot's file.
+/// The name of the file of a slot, or of the template.
 pub fn file_of(folder: &Path, slot: u32) -> PathBuf {
-    folder.join(format!("w{slot}.log"))
+    folder.join(process_name(slot) + ".log")
 }
 
 /// Finds out whether there can be files in this folder, or whether it can be made. Nothing is made and nothing changed.
@@ -155,6 +156,7 @@ impl Writer {
         let slot = self.files.get_mut(&piece.slot).expect("the file has been opened above");
         match &piece.what {
             What::Bytes(bytes) => slot.write(piece.at, bytes),
+            What::End if piece.slot == TEMPLATE => slot.note(piece.at, "(the template has ended)"),
             What::End => slot.note(piece.at, "(the worker has ended)"),
             What::Dropped(bytes) => slot.note(piece.at, &format!("({bytes} bytes are missing: the disk is slow)")),
         }

@@ -1,5 +1,6 @@
 //! The workers that forkpool supplies around a user's function: which runtime, which shim, which command line.
 
+use std::borrow::Cow;
 use std::ffi::OsString;
 use std::path::Path;
 
@@ -16,6 +17,16 @@ struct Shim {
     flags: &'static [&'static str],
     /// What stands between the code and its argument.
     separator: Option<&'static str>,
+    /// How this language forks workers; `None` if it cannot.
+    forks: Option<Forks>,
+}
+
+/// The code of a template, from which workers are forked (`--preload`).
+struct Forks {
+    /// What is put behind the worker's code.
+    code: &'static str,
+    /// The last line of the worker's code, which starts the worker and is left out.
+    instead_of: &'static str,
 }
 
 const SHIMS: [Shim; 5] = [
@@ -25,17 +36,43 @@ const SHIMS: [Shim; 5] = [
         code: include_str!("worker.mjs"),
         flags: &["--input-type=module", "-e"],
         separator: None,
+        forks: None,
     },
-    Shim { endings: &["py"], runtime: "python3", code: include_str!("worker.py"), flags: &["-c"], separator: None },
-    Shim { endings: &["rb"], runtime: "ruby", code: include_str!("worker.rb"), flags: &["-e"], separator: None },
+    Shim {
+        endings: &["py"],
+        runtime: "python3",
+        code: include_str!("worker.py"),
+        flags: &["-c"],
+        separator: None,
+        forks: Some(Forks { code: include_str!("template.py"), instead_of: "main()\n" }),
+    },
+    Shim {
+        endings: &["rb"],
+        runtime: "ruby",
+        code: include_str!("worker.rb"),
+        flags: &["-e"],
+        separator: None,
+        forks: Some(Forks {
+            code: include_str!("template.rb"),
+            instead_of: "ForkpoolWorker.run(ForkpoolWorker::SPEC, self)\n",
+        }),
+    },
     Shim {
         endings: &["php"],
         runtime: "php",
         code: include_str!("worker.php"),
         flags: &["-d", "display_errors=stderr", "-d", "log_errors=0", "-d", "serialize_precision=-1", "-r"],
         separator: Some("--"),
+        forks: None,
     },
-    Shim { endings: &["pl"], runtime: "perl", code: include_str!("worker.pl"), flags: &["-e"], separator: Some("--") },
+    Shim {
+        endings: &["pl"],
+        runtime: "perl",
+        code: include_str!("worker.pl"),
+        flags: &["-e"],
+        separator: Some("--"),
+        forks: None,
+    },
 ];
 
 /// How a supplied worker calls the functions of its handler.
@@ -45,6 +82,8 @@ pub struct Manner {
     /// The function takes and returns lists.
     pub takes_batches: bool,
     pub init: Init,
+    /// The command starts a template, from which workers are forked (`--preload`).
+    pub forks: bool,
 }
 
 /// What a worker does with the handler's init function.
@@ -57,7 +96,7 @@ pub enum Init {
 
 /// The command of the worker for a handler.
 pub fn command(handler: &HandlerChoice, manner: &Manner) -> Result<WorkerCommand> {
-    let Manner { concurrency, takes_batches, init } = *manner;
+    let Manner { concurrency, takes_batches, init, forks } = *manner;
     let file = handler.file.display();
     let path = std::fs::canonicalize(&handler.file)
         .map_err(|error| Error::pool(format!("cannot load the handler {file}: {}", reason(&error))))?;
@@ -68,6 +107,12 @@ pub fn command(handler: &HandlerChoice, manner: &Manner) -> Result<WorkerCommand
             .hint(format!("the handler's name must end in one of .{}", known.join(" ."))));
     };
     refuse_functions(handler)?;
+    let code = shim.code_of(forks).ok_or_else(|| {
+        Error::refused(format!(
+            "--preload is for Python and Ruby, whose processes can fork; {file} is for {}",
+            shim.runtime
+        ))
+    })?;
     let spec = serde_json::json!({
         "file": path.to_str().ok_or_else(|| Error::refused(format!("{file}: its path is not UTF-8")))?,
         "function": handler.function,
@@ -76,13 +121,15 @@ pub fn command(handler: &HandlerChoice, manner: &Manner) -> Result<WorkerCommand
         "calls_init": init == Init::Called,
         "concurrency": concurrency,
         "batch": takes_batches,
+        // The parent that workers must have.
+        "pool": std::process::id(),
     });
     // The runtime and the user's own words for it: `"my python" -X dev`.
     let words = shell::split(handler.runtime.as_deref().unwrap_or(shim.runtime));
     let mut words = words.map_err(|why| Error::refused(format!("--runtime: {why}")))?;
     let mut args: Vec<OsString> = words.drain(1..).map(OsString::from).collect();
     let program = words.remove(0);
-    shim.add_code(&program, &mut args);
+    shim.add_code(&code, &program, &mut args);
     args.push(spec.to_string().into());
     Ok(WorkerCommand { wrap: Vec::new(), program: program.into(), args, channel: Channel::Private })
 }
@@ -101,17 +148,27 @@ fn refuse_functions(handler: &HandlerChoice) -> Result<()> {
 }
 
 impl Shim {
+    /// The code of a worker, or of the template that workers are forked from; `None` if this language cannot fork.
+    fn code_of(&self, template: bool) -> Option<Cow<'static, str>> {
+        if !template {
+            return Some(self.code.into());
+        }
+        let forks = self.forks.as_ref()?;
+        let worker = self.code.strip_suffix(forks.instead_of).expect("this is the last line of the worker's code");
+        Some((worker.to_owned() + forks.code).into())
+    }
+
     /// Adds the code as this runtime takes it; `args` are the user's own words for the runtime.
-    fn add_code(&self, program: &str, args: &mut Vec<OsString>) {
+    fn add_code(&self, code: &str, program: &str, args: &mut Vec<OsString>) {
         match Path::new(program).file_name().and_then(|name| name.to_str()) {
-            Some("bun") => args.extend(["-e".into(), self.code.into()]),
+            Some("bun") => args.extend(["-e".into(), code.into()]),
             // `deno eval` has all permissions; with words such as `run --allow-net` the user says which.
-            Some("deno") if args.is_empty() => args.extend(["eval".into(), "--ext=js".into(), self.code.into()]),
-            Some("deno") => args.push(data_url(self.code).into()),
+            Some("deno") if args.is_empty() => args.extend(["eval".into(), "--ext=js".into(), code.into()]),
+            Some("deno") => args.push(data_url(code).into()),
             _ => {
                 args.extend(self.flags.iter().map(OsString::from));
                 // `php -r` takes code without the opening tag.
-                args.push(self.code.strip_prefix("<?php").unwrap_or(self.code).into());
+                args.push(code.strip_prefix("<?php").unwrap_or(code).into());
                 args.extend(self.separator.map(OsString::from));
             }
         }
@@ -151,7 +208,7 @@ mod tests {
         let args = |runtime: &str, ending: &str, words: &[&str]| {
             let shim = SHIMS.iter().find(|shim| shim.endings.contains(&ending)).unwrap();
             let mut args: Vec<OsString> = words.iter().map(OsString::from).collect();
-            shim.add_code(runtime, &mut args);
+            shim.add_code(shim.code, runtime, &mut args);
             let shorten = |arg: OsString| {
                 let arg = arg.into_string().unwrap();
                 if arg == shim.code { "CODE".to_owned() } else { arg.chars().take(24).collect() }
@@ -171,6 +228,7 @@ mod tests {
         // Some runtimes read a program in the locale's encoding, and under cron there is no locale.
         for shim in &SHIMS {
             assert!(shim.code.is_ascii(), "worker.{}", shim.endings[0]);
+            assert!(shim.code_of(true).is_none_or(|code| code.is_ascii()), "template.{}", shim.endings[0]);
         }
     }
 

@@ -630,7 +630,7 @@ async def serve_tasks(function, loop):
     await ended
 
 
-def main():
+def settle():
     for descriptor in (3, OUT):
         os.set_inheritable(descriptor, False)
     # forkpool says when to end. (Children of the handler do not inherit this.)
@@ -638,11 +638,19 @@ def main():
     # A log must not fail for a letter that the locale does not have.
     sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)
     sys.stderr.reconfigure(encoding="utf-8", errors="backslashreplace")
+
+
+def find_loaded():
+    """Loads the file. Returns the function to call for each job, whether it is asynchronous, and that of --init."""
     send('{"status":"loading","data":"the file of the handler"}\n')
     try:
-        function, asynchronous, init = find(load())
+        return find(load())
     except BaseException as error:
         fatal(error)
+
+
+def work(function, asynchronous, init):
+    """Does jobs until there are no more."""
     loop = initialize(init) if init is not None and SPEC["calls_init"] else None
     send('{"status":"ready"}\n')
     if asynchronous:
@@ -672,6 +680,11 @@ def end():
     atexit._run_exitfuncs()
     sys.stdout.flush()
     os._exit(0)
+
+
+def main():
+    settle()
+    work(*find_loaded())
 
 
 main()

@@ -120,10 +120,15 @@ module ForkpoolWorker
     exit!(0) # nobody is there any more
   end
 
-  PROCESS = Process.pid # a child that the handler forks is another
+  @process = Process.pid
+
+  # Whether this is a child that the handler has forked.
+  def child?
+    Process.pid != @process
+  end
 
   def send_result(id, result)
-    exit if Process.pid != PROCESS # a child that the handler forked has come back, and is no second worker
+    exit if child? # a child that the handler forked has come back, and is no second worker
     send_line(result_line(id, result))
   end
 
@@ -298,6 +303,7 @@ module ForkpoolWorker
 
   # The handler, and the function of --init.
   def load(spec, main)
+    send_line('{"status":"loading","data":"the file of the handler"}')
     file = spec['file']
     ARGV.clear
     # A log must not fail for a letter that the locale does not have.
@@ -314,7 +320,7 @@ module ForkpoolWorker
     refuse("#{file} has no function", []) if functions.empty?
     [routed(functions, spec['route']), init]
   rescue Exception => e
-    raise if Process.pid != PROCESS # a child, which ends by itself
+    raise if child? # a child, which ends by itself
 
     fatal(e)
   end
@@ -326,16 +332,19 @@ module ForkpoolWorker
   def call_init(name, init)
     send_line(%({"status":"init","data":#{JSON.generate(name)}}))
     init.call
-    exit if Process.pid != PROCESS # a child that it has forked has come back
+    exit if child? # a child that it has forked has come back
   rescue Exception => e
-    raise if Process.pid != PROCESS
+    raise if child?
 
     fatal(e, 'unstarted')
   end
 
   def run(spec, main)
-    send_line('{"status":"loading","data":"the file of the handler"}')
-    handler, init = load(spec, main)
+    work(spec, *load(spec, main))
+  end
+
+  # Does jobs until there are no more.
+  def work(spec, handler, init)
     call_init(spec['init'], init) if init && spec['calls_init']
     send_line('{"status":"ready"}')
     spec['batch'] ? serve_batches(handler) : serve_jobs(handler)
@@ -370,7 +379,7 @@ module ForkpoolWorker
     id = job['id']
     send_result(id, handler.call(job['data'], Context.new(id, job['attempt'] || 1)))
   rescue Exception => e
-    raise if Process.pid != PROCESS # a child that the handler forked ends as Ruby ends
+    raise if child? # a child that the handler forked ends as Ruby ends
 
     send_error(id, e)
   end
@@ -390,14 +399,14 @@ module ForkpoolWorker
     jobs = lines.map { |line| parsed(line) }
     contexts = jobs.map { |job| Context.new(job['id'], job['attempt'] || 1) }
     results = handler.call(jobs.map { |job| job['data'] }, contexts)
-    exit if Process.pid != PROCESS # as in send_result
+    exit if child? # as in send_result
     kind = results.is_a?(Array) ? "a list of #{results.size}" : "no list but #{results.class}"
     good = results.is_a?(Array) && results.size == jobs.size
     raise TypeError, "the handler returned #{kind} for a list of #{jobs.size}" unless good
 
     jobs.zip(results).map { |job, result| answer(job['id'], result) }.join("\n")
   rescue Exception => e
-    raise if Process.pid != PROCESS # as in serve
+    raise if child? # as in serve
     return error_line(number(lines[0]), e) if lines.size == 1
 
     lines.map { |line| %({"id":#{number(line)},"status":"again"}) }.join("\n")
@@ -411,4 +420,5 @@ module ForkpoolWorker
   end
 end
 
-ForkpoolWorker.run(JSON.parse(ARGV[0].dup.force_encoding('UTF-8')), self)
+ForkpoolWorker::SPEC = JSON.parse(ARGV[0].dup.force_encoding('UTF-8'))
+ForkpoolWorker.run(ForkpoolWorker::SPEC, self)

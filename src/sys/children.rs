@@ -11,7 +11,7 @@
 use std::collections::HashSet;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError, RwLock, TryLockError};
 use std::time::Duration;
 
 use rustix::process::{Pid, WaitOptions};
@@ -25,8 +25,8 @@ static WORKERS: LazyLock<Mutex<HashSet<i32>>> = LazyLock::new(Mutex::default);
 /// Held (to read) by whoever starts a worker, until the worker is on the list, and (to write) by whoever is about to
 /// reap a stranger: a worker that dies before it is on the list would be taken for one.
 static STARTS: RwLock<()> = RwLock::new(());
-/// The system shows one dead child at a time, and the last one shown was a worker: strangers are looked for again once
-/// that worker has been reaped.
+/// The system shows one dead child at a time, and the last one shown was a worker, or may be one that is just being
+/// started: strangers are looked for again once that worker has been reaped, or is on the list.
 static LOOK_AGAIN: AtomicBool = AtomicBool::new(false);
 
 /// The process of a worker that has not been reaped: its id and its group are that worker's.
@@ -44,12 +44,36 @@ impl Child {
 /// Starts a worker in a process group of its own, to be killed with the calling thread, which must live as long as the
 /// worker is wanted. (Elsewhere than on Linux it is not killed, and notices the end of its input instead.)
 pub fn start(program: &Program, ends: Ends) -> io::Result<Child> {
+    adopt(|| spawn(program, ends))
+}
+
+/// Takes the new child of this process that `birth` makes as a worker. The child leads a process group.
+pub fn adopt(birth: impl FnOnce() -> io::Result<Pid>) -> io::Result<Child> {
     // The lock may be taken after a panic, here and below: it guards no data.
-    let _starting = STARTS.read().unwrap_or_else(PoisonError::into_inner);
-    let id = spawn(program, ends)?;
-    workers().insert(id.as_raw_pid());
-    watcher::began(id.as_raw_pid());
-    Ok(Child { id })
+    let starting = STARTS.read().unwrap_or_else(PoisonError::into_inner);
+    let child = birth().map(|id| {
+        workers().insert(id.as_raw_pid());
+        watcher::began(id.as_raw_pid());
+        Child { id }
+    });
+    drop(starting);
+    if LOOK_AGAIN.load(Ordering::Acquire) {
+        reap_strangers();
+    }
+    child
+}
+
+/// Makes this process the parent of all orphans among its descendants: a worker that is forked twice becomes its child.
+#[cfg(target_os = "linux")]
+pub fn adopt_orphans() -> io::Result<()> {
+    // Which process id is given is of no interest to the system, as long as it is one.
+    Ok(rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?)
+}
+
+/// No other system hands orphans to anybody but its first process.
+#[cfg(not(target_os = "linux"))]
+pub fn adopt_orphans() -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
 }
 
 /// Reaps a worker whose group has been swept. A worker that could not be killed is a stranger from now on, to be reaped
@@ -79,8 +103,15 @@ pub fn reap_strangers() {
             continue;
         }
         // It may be a worker that was not on the list yet, so the list is looked at again while no worker is being
-        // started.
-        let _alone = STARTS.write().unwrap_or_else(PoisonError::into_inner);
+        // started. Nobody waits for that here: a template that is to fork a worker may take long. Whoever starts a
+        // worker looks for strangers afterwards.
+        LOOK_AGAIN.store(true, Ordering::Release);
+        let _alone = match STARTS.try_write() {
+            Ok(alone) => alone,
+            Err(TryLockError::Poisoned(alone)) => alone.into_inner(),
+            Err(TryLockError::WouldBlock) => return,
+        };
+        LOOK_AGAIN.store(false, Ordering::Release);
         if !is_worker(id) {
             watcher::reaping(id);
             reap_now(id);

@@ -35,6 +35,14 @@ pub enum Channel {
     NodeIpc,
 }
 
+/// Stands for the template (`--preload`), which has no slot, where processes are told apart by their slots.
+pub const TEMPLATE: u32 = u32::MAX;
+
+/// `w3`, or `template`: how a process that writes to its stderr is called.
+pub fn process_name(slot: u32) -> String {
+    if slot == TEMPLATE { "template".to_owned() } else { format!("w{slot}") }
+}
+
 /// A handler as the user named it. Messages and a journal say this, and not the command line of the supplied worker,
 /// which may look different in the next version.
 #[derive(Debug, Clone)]

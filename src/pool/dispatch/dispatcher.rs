@@ -82,6 +82,8 @@ pub struct Dispatcher {
     /// The sleeper that wakes by itself when the next job is due that is delayed or held back, and when that is.
     keeper: Option<(u32, Instant)>,
     starts: Starts,
+    /// There is nothing now that a worker could be forked from (`--preload`), so none is started.
+    starts_are_held: bool,
     /// Slots whose workers have been asked to end and are still there.
     ending: ToldOnce,
     /// Slots whose workers have not shown yet that they work.
@@ -124,6 +126,7 @@ impl Dispatcher {
             renewal: Renewal::default(),
             keeper: None,
             starts: Starts::new(has_worked),
+            starts_are_held: false,
             ending: ToldOnce::default(),
             loading: ToldOnce::default(),
             hinted: false,
@@ -200,6 +203,9 @@ impl Dispatcher {
 
     fn turn(&mut self, slot: u32, standing: Standing, now: Instant) -> Turn {
         if let WorkerState::Absent { start_at, is_first } = standing.worker {
+            if self.starts_are_held {
+                return Turn::Sleep(None);
+            }
             return match (self.needs_another_worker() || is_first, start_at <= now) {
                 (true, true) => {
                     self.slots.set(slot, SlotState::Starting);
@@ -425,6 +431,12 @@ impl Dispatcher {
             return Consequence::Pause(restart_pause(u32::MAX));
         }
         self.starts.failed(failure, self.slots.len())
+    }
+
+    /// From now on no worker is started, or workers are started again.
+    pub fn hold_starts(&mut self, held: bool) {
+        self.starts_are_held = held;
+        self.rouse();
     }
 
     /// A worker has answered out of order. Returns whether that is news.

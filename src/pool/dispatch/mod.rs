@@ -193,6 +193,11 @@ impl Dispatch {
         self.with(|state| state.failed_start(slot, failure))
     }
 
+    /// From now on no worker is started, or workers are started again.
+    pub fn hold_starts(&self, held: bool) {
+        self.with(|state| state.hold_starts(held));
+    }
+
     /// A worker has answered out of order. Returns whether that is news.
     pub fn not_serial(&self) -> bool {
         self.with(Dispatcher::not_serial)

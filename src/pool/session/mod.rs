@@ -54,6 +54,7 @@ use state::State;
 use wear::Wear;
 
 pub use outbox::{Action, Report};
+pub use pipes::Tail;
 pub use state::Session;
 
 impl Session {

@@ -549,6 +549,7 @@ fn settings(scenario: &Scenario) -> PoolSettings {
         command: WorkerCommand { wrap: Vec::new(), program: "w".into(), args: vec![], channel: Channel::Stdio },
         protocol: Protocol::Json,
         supplied: scenario.supplied,
+        preload: false,
         depth: Depth::Fixed(if at_once { 1 } else { scenario.depth }),
         concurrency: if at_once { scenario.depth } else { 1 },
         batch: (scenario.habit == Habit::Batches).then_some(scenario.depth),

@@ -47,8 +47,9 @@ impl Scene {
         let (slot_dispatch, slot_clock) = (Arc::clone(&dispatch), clock.clone());
         let body = move || {
             let (reporter, counters) = (slot_reporter.clone(), slot_counters);
-            let listener = Listener { slot: 0, outcomes, cancel, reporter, counters, glances: Arc::default() };
-            let machine = Machine::new(0, Arc::clone(&settings));
+            let listener =
+                Listener { slot: 0, forks: false, outcomes, cancel, reporter, counters, glances: Arc::default() };
+            let machine = Machine::new(0, Arc::clone(&settings), None);
             let seat = Seat::new(0, settings, slot_dispatch, machine, listener, 0, slot_clock.now());
             Slot::new(seat, bell, slot_clock, slot_reporter).run();
         };

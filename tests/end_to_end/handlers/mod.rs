@@ -13,6 +13,7 @@ mod errors;
 mod guards;
 mod init;
 mod loading;
+mod preload;
 mod results;
 
 use std::fs;

@@ -74,6 +74,21 @@ fn in_turn(in_flight: usize) -> Standing {
     Standing { recycling: Recycling::InTurn, ..proven(in_flight) }
 }
 
+// ---- Starts that are held ----
+
+#[test]
+fn no_worker_is_started_while_starts_are_held_and_whoever_waits_is_woken_then() {
+    let mut scene = Scene::asleep(&[proven(1)]);
+    scene.dispatcher.hold_starts(true);
+    let slot = absent(scene.now, true);
+    assert!(matches!(scene.ask(0, slot), Turn::Sleep(None)));
+    scene.woken();
+    assert!(scene.offer(&[1]).is_empty(), "a slot that could do nothing for the job is not woken for it");
+    scene.dispatcher.hold_starts(false);
+    assert_eq!(scene.woken(), [0]);
+    assert!(matches!(scene.ask(0, slot), Turn::Start));
+}
+
 // ---- Who is woken ----
 
 #[test]
