@@ -59,16 +59,16 @@ class Contenders:
         name = f"forkpool -j{workers} --depth {depth} -- program"
         return self._make(f"{depth}/{workers}", name, argv, count, stdin=JOBS)
 
-    def forkpool_handler(self, count, workers):
+    def forkpool_handler(self, count, workers, *more, key=None, **fields):
         if self.language not in ENDING:
             return None
         ending = ENDING[self.language]
         runtime = " ".join({"mjs": self.bench.node, "py": self.bench.python}[ending])
         handler = str(WORKERS / f"handler.{ending}")
-        argv = [self.bench.forkpool, f"-j{workers}", "--runtime", runtime, "--handler", handler]
+        argv = [self.bench.forkpool, f"-j{workers}", *more, "--runtime", runtime, "--handler", handler]
         missing = None if self.bench.shims[ending] else NO_SHIM
-        name = f"forkpool -j{workers} --handler"
-        return self._make(f"handler/{workers}", name, argv, count, stdin=JOBS, missing=missing)
+        name = " ".join(["forkpool", f"-j{workers}", *more, "--handler"])
+        return self._make(key or f"handler/{workers}", name, argv, count, stdin=JOBS, missing=missing, **fields)
 
     # ---- Pools ----
 

@@ -22,6 +22,8 @@ class Contender:
     form: str = "records"
     ordered: bool = True
     env: dict = field(default_factory=dict)
+    # The memory of all its processes is measured, with what they share counted once, and not only that of the runner.
+    with_children: bool = False
     # Why it cannot run here.
     missing: Optional[str] = None
 
@@ -45,7 +47,7 @@ def run(contender, bench):
     with open(contender.stdin or os.devnull, "rb") as stdin, open(out, "wb") as stdout, open(err, "wb") as stderr:
         begin = time.perf_counter()
         child = subprocess.Popen(contender.argv, stdin=stdin, stdout=stdout, stderr=stderr, env=env)
-        memory = PeakMemory(child.pid)
+        memory = (PeakShares if contender.with_children else PeakMemory)(child.pid)
         _, status, usage = os.wait4(child.pid, 0)
         wall = time.perf_counter() - begin
         child.returncode = os.waitstatus_to_exitcode(status)
@@ -88,11 +90,39 @@ class PeakMemory:
                 self.peak = max(self.peak, int(mark.split()[1]) * 1024)
 
 
+class PeakShares(PeakMemory):
+    """The most that a process and all its descendants had at one time, each page counted in equal parts for those that
+    share it (PSS)."""
+
+    def _watch(self):
+        root = self.status.split("/")[2]
+        # The kernel walks through all pages for it, and the processes wait meanwhile.
+        while not self.ended.wait(0.1):
+            self.peak = max(self.peak, sum(map(self._share, self._family(root))))
+
+    def _family(self, pid):
+        yield pid
+        try:
+            for task in os.listdir(f"/proc/{pid}/task"):
+                with open(f"/proc/{pid}/task/{task}/children", encoding="ascii") as children:
+                    for child in children.read().split():
+                        yield from self._family(child)
+        except OSError:
+            pass  # it has ended
+
+    def _share(self, pid):
+        try:
+            with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as rollup:
+                return next((int(line.split()[1]) * 1024 for line in rollup if line.startswith("Pss:")), 0)
+        except OSError:
+            return 0
+
+
 def check(out, contender):
     """Every job answered once, with its own value; in order, where that is promised."""
     with open(out, "rb") as lines, open(contender.jobs, "rb") as jobs:
         # What a supplied worker says first is no answer.
-        answers = (line for line in lines if line != b'{"status":"ready"}\n')
+        answers = (line for line in lines if not line.startswith(b'{"status":'))
         wanted = expected(jobs, contender.form)
         if not contender.ordered:
             answers, wanted = iter(sorted(answers)), iter(sorted(wanted))

@@ -35,6 +35,11 @@ class Bench:
     def close(self):
         shutil.rmtree(self.scratch, ignore_errors=True)
 
+    def library(self, name):
+        """Why a library of Python cannot be measured; None if it can."""
+        found = subprocess.run([*self.python, "-c", f"import {name}"], capture_output=True, check=False)
+        return None if found.returncode == 0 else f"{name} is not installed"
+
     def scaled(self, full, quick):
         return quick if self.quick else full
 

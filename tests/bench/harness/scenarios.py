@@ -84,6 +84,59 @@ def importing_goals(of):
                 )
 
 
+def preload(bench):
+    """A real library, pandas, that is imported by each worker or once for all."""
+    library = bench.library("pandas")
+    env = {"BENCH_IMPORT": "pandas"}
+    make = Contenders(bench, "python", "preload", lambda at: f'{{"ms":500,"at":{at}}}', env)
+    eight = [make.bare_handler(1)] + [
+        make.forkpool_handler(8, 8, "--depth", "1", *more, key=key, with_children=True)
+        for key, more in (("cold/8", ()), ("preload/8", ("--preload",)))
+    ]
+    quick = Contenders(bench, "python", "preload-quick", lambda at: f'{{"ms":1,"at":{at}}}', env)
+    count = bench.scaled(200, 20)
+    two = [
+        quick.forkpool_handler(count, 2, key="cold/2"), quick.forkpool_handler(count, 2, "--preload", key="preload/2"),
+        *quick.pools(count, 2, chunked=count),
+    ]
+    fresh = [
+        quick.forkpool_handler(1, 1, "--preload", key="preload/one"),
+        quick.forkpool_handler(count + 1, 1, "--preload", "--recycle-jobs", "1", key="preload/fresh"),
+    ]
+    for title, group in (
+        ("pandas, 8 workers with a job each (memory: of all processes)", eight),
+        ("pandas, 2 workers", two),
+        ("pandas, a fresh worker for each job", fresh),
+    ):
+        for contender in group:
+            contender.missing = contender.missing or library
+        yield title, group
+
+
+def preload_goals(of):
+    one, cold, forked = of("python/handler-bare"), of("python/cold/8"), of("python/preload/8")
+    if one and cold:
+        yield Goal.limit(
+            "pandas, --preload, 8 workers: processor time against that of one import and job",
+            1.3, forked, lambda run: run.cpu / one.cpu,
+        )
+        yield Goal.limit(
+            "pandas, --preload, 8 workers: memory against 8 imports", 0.35, forked, lambda run: run.memory / cold.memory
+        )
+    pool = of("python/executor-1/2")
+    if pool:
+        yield Goal.limit(
+            "pandas, --preload, 2 workers: processor time against ProcessPoolExecutor",
+            1.05, of("python/preload/2"), lambda run: run.cpu / pool.cpu,
+        )
+    start = of("python/preload/one")
+    if start:
+        yield Goal.limit(
+            "pandas, --preload: ms for a fresh worker and its job of 1 ms",
+            20, of("python/preload/fresh"), lambda run: (run.wall - start.wall) * 1000 / (run.count - 1),
+        )
+
+
 def skew_durations(quick):
     """Milliseconds: runs of quick jobs, runs of slow ones, and one of 1.5 s early on, among quick ones."""
     dice = random.Random(20240229)
@@ -210,6 +263,7 @@ def one_job_goals(of):
 SCENARIOS = {
     "tiny": (tiny, tiny_goals, 1),
     "import": (importing, importing_goals, 1),
+    "preload": (preload, preload_goals, 1),
     "skew": (skew, skew_goals, 1),
     "large": (large, large_goals, 1),
     "slow-head": (slow_head, slow_head_goals, 1),
