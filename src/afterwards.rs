@@ -8,6 +8,7 @@ use crate::collect::Collected;
 use crate::report::counters::{Details, Figures};
 use crate::report::settings::Verbosity;
 use crate::report::summary::{Again, Next};
+use crate::source::settings::InputFile;
 use crate::words::outcome::Status;
 
 /// What comes next after a run that was not refused.
@@ -62,6 +63,10 @@ pub fn waited(settings: &Settings, details: &Details, processor: Duration) -> Op
 /// person, so a quiet run says it on a terminal only, and what was typed wrong always.
 pub fn no_jobs(settings: &Settings) -> Vec<String> {
     let empty = match &settings.input.files[..] {
+        files if settings.output.shard.is_some() => {
+            let names: Vec<String> = files.iter().map(InputFile::name).collect();
+            format!("0 jobs: none of {} is in shard {}", names.join(", "), settings.input.shard)
+        }
         [file] => format!("0 jobs: {} was empty", file.name()),
         files => format!("0 jobs: all {} inputs were empty", files.len()),
     };

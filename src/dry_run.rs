@@ -45,6 +45,10 @@ fn words(settings: &Settings, program: &Path, jobs: Option<&Count>) -> String {
             say("jobs", format!("{} and {} that cannot be read as a job", count(*jobs), counted(*bad, "line")))
         }
     }
+    if let Some(shard) = settings.output.shard {
+        let all = jobs.map_or(String::new(), |jobs| format!(" of {}", counted(jobs.all, "job")));
+        say("shard", format!("{shard}{all}"));
+    }
     say("output", format!("{} ({})", settings.output.name(), settings.output.format.name()));
     if let Some(path) = &settings.output.rejects {
         say("rejects", format!("{} ({})", path.display(), settings.output.input_format.name()));
@@ -63,7 +67,7 @@ fn count_jobs(settings: &Settings) -> Result<Option<Count>> {
     let from_terminal = settings.input.reads_stdin() && std::io::stdin().is_terminal();
     let journal = settings.journal.as_ref().filter(|journal| journal.mode != JournalMode::New);
     let recall = journal.map(journal::peek).transpose()?.flatten();
-    if from_terminal { Ok(None) } else { source.count(recall).map(Some) }
+    if from_terminal { Ok(None) } else { source.count(settings.input.shard, recall).map(Some) }
 }
 
 /// The program of the workers with its arguments, or the handler that it is supplied for.
@@ -122,7 +126,7 @@ mod tests {
     fn everything_that_takes_part_is_named() {
         let words = "-j 2 -i a.csv -i b.csv -o out.tsv --rejects r.csv --journal j --depth 4 -- w -u b";
         let settings = Settings::new(&Args::try_parse_from(["forkpool"].into_iter().chain(words.split(' '))).unwrap());
-        let count = Count { jobs: 1200, bad: 1, done: 7 };
+        let count = Count { all: 1201, jobs: 1200, bad: 1, done: 7 };
         let expected = "\
 workers   2 × /bin/w \"-u\" \"b\"
 protocol  json, depth 4, concurrency 1

@@ -15,11 +15,12 @@
 // The program from the top down: a module knows those below it, and none above it. Each folder's mod.rs says what is
 // in the folder.
 
-// What can be asked for: a run, a trial of the worker, and a look at what would be run.
+// What can be asked for: a run, a trial of the worker, a look at what would be run, and outputs of shards put together.
 mod run;
 mod afterwards;
 mod check;
 mod dry_run;
+mod merge;
 
 // What a run begins with: every file is looked at, and what was typed becomes the settings of each part.
 mod preflight;
@@ -79,6 +80,9 @@ fn start(args: cli::Args) -> Result<Exit> {
     }
     if let Some(shell) = args.reporting.completions {
         return stdout::print(&cli::completions(shell));
+    }
+    if !args.hosts.merge.is_empty() {
+        return merge::merge(&cli::merge_settings(&args)?);
     }
     let (check, dry_run) = (args.workers.check, args.workers.dry_run);
     let settings = cli::Settings::new(&args)?;

@@ -106,7 +106,7 @@ impl Base {
                 let rejects = Rejects::new(output, settings.input_format, Arc::clone(&source.layout));
                 (settings.rejects_name(), rejects)
             }),
-            reorder: Reorder::new(settings.memory),
+            reorder: Reorder::new(settings.memory, self.settings.input.shard),
             order: settings.order,
             tell_failures: settings.format == Format::Lines,
         }
@@ -191,6 +191,7 @@ impl Base {
             cancel: Arc::clone(&self.cancel),
             bell: context.bell,
             counters: Arc::clone(&self.counters),
+            shard: settings.input.shard,
             timeout_field: settings.input.timeout_field.clone(),
             recall,
             keep_jobs: settings.pool.keep_jobs,

@@ -78,6 +78,7 @@ pub fn journal_settings(path: &Path, mode: JournalMode) -> JournalSettings {
         worker: WorkerIdentity { protocol: Protocol::Lines.name(), code },
         input: Format::Lines,
         key: None,
+        shard: None,
         sync: SyncPolicy::Never,
     }
 }

@@ -64,7 +64,7 @@ impl CommandLine {
     }
 
     /// The command that runs the jobs in `rejects`, which is in this format. Its output and its own rejects have other
-    /// names, so that it overwrites nothing.
+    /// names, so that it overwrites nothing. All of them are run, although a shard has rejected them.
     pub fn of_rejects(&self, rejects: &Path, format: Format) -> String {
         let options = self.options();
         let mut words: Vec<OsString> = self.words.iter().take(1).cloned().collect();
@@ -77,7 +77,7 @@ impl CommandLine {
             words.extend_from_slice(self.words.get(next..option.words.start).unwrap_or_default());
             next = option.words.end;
             match (option.id.as_str(), &option.value) {
-                ("input" | "output" | "rejects", Some(_)) => words.extend(option.alone()),
+                ("input" | "output" | "rejects" | "shard", Some(_)) => words.extend(option.alone()),
                 _ => words.extend_from_slice(&self.words[option.words.clone()]),
             }
             if let ("output" | "rejects", Some(value)) = (option.id.as_str(), &option.value) {
@@ -207,6 +207,7 @@ mod tests {
             Format::Csv,
             "forkpool -i r.csv --output d/out.again.csv.gz --rejects r.again.csv -j2 -- w -i x",
         );
+        check("forkpool --shard 2/3 --rejects r.csv w", Format::Csv, "forkpool -i r.csv --rejects r.again.csv w");
         check("forkpool -qi a.csv --rejects r.csv w", Format::Csv, "forkpool -i r.csv -q --rejects r.again.csv w");
         check(
             "forkpool --rejects=r.csv -vo - w",

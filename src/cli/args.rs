@@ -17,6 +17,7 @@ use crate::text::people::duration;
 use crate::words::dialect::Quote;
 use crate::words::format::Format;
 use crate::words::rate::Rate;
+use crate::words::shard::Shard;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -25,7 +26,7 @@ Examples:
   forkpool --protocol lines -- sed -u 's/a/b/'         any line filter is a warm worker
 
 Exit status: 0 all jobs ok, 1 some not, 2 refused, 3 the pool failed, 4 input or output failed,
-5 stopped by --max-failures, 129/130/143 by a signal, 141 the reader went away. See forkpool(1) and forkpool-worker(7).";
+5 not complete (--max-failures, --merge), 129/130/143 by a signal, 141 the reader went away. See forkpool(1) and forkpool-worker(7).";
 
 /// Run a batch of jobs through a pool of warm worker processes: one record per job, in input order.
 #[derive(Debug, Parser)]
@@ -44,6 +45,8 @@ pub struct Args {
     pub input: InputArgs,
     #[command(flatten)]
     pub workers: WorkerArgs,
+    #[command(flatten)]
+    pub hosts: HostArgs,
     #[command(flatten)]
     pub limits: LimitArgs,
     #[command(flatten)]
@@ -182,6 +185,29 @@ pub struct WorkerArgs {
     /// Say what would be run, and how many jobs there are; load the handler, and run no job
     #[arg(long)]
     pub dry_run: bool,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Hosts")]
+pub struct HostArgs {
+    /// Run only the jobs of one shard: the Kth, K+Nth, K+2Nth … job; or auto, in the task of an array
+    ///
+    /// Each job keeps the number that it has in the whole input, and --merge puts the outputs of all shards back
+    /// together. auto takes K and N from the array of Slurm, Grid Engine, AWS Batch, LSF, PBS or Kubernetes; where
+    /// the system does not tell N, the variable FORKPOOL_SHARDS does.
+    /// Example: forkpool --shard 3/8 -i rows.csv -o part-3.csv --handler pet.py
+    #[arg(long, value_name = "K/N", value_parser = shard, hide_short_help = true)]
+    pub shard: Option<ShardChoice>,
+
+    /// Put the outputs of all shards into one, in the order of the jobs, and say which jobs are missing
+    ///
+    /// The result is what one run over all jobs would have written. NDJSON can become any format; for a table the
+    /// records must have their jobs (--echo). With -i the jobs of the input are counted, so that those missing at
+    /// the end are told as well. Example: forkpool --merge part-*.csv -o out.csv
+    #[arg(long, value_name = "FILE", num_args = 1.., hide_short_help = true)]
+    #[arg(conflicts_with_all = ["command", "shard", "WorkerArgs", "LimitArgs", "ResumeArgs"])]
+    #[arg(conflicts_with_all = ["unordered", "meta", "echo", "id", "rejects", "redact", "progress_file", "log_dir", "summary"])]
+    pub merge: Vec<PathBuf>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -426,6 +452,14 @@ pub enum WorkerCount {
     Percent(f64),
 }
 
+/// `--shard`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ShardChoice {
+    Given(Shard),
+    /// The one of the array's task in which this process runs.
+    Auto,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum FailureLimit {
     Count(u64),
@@ -517,6 +551,10 @@ fn failure_limit(text: &str) -> Result<FailureLimit, String> {
         Ok(n) if n > 0 => Ok(FailureLimit::Count(n)),
         _ => Err("expected a number above 0, or a percentage such as 5%".to_owned()),
     }
+}
+
+fn shard(text: &str) -> Result<ShardChoice, String> {
+    if text == "auto" { Ok(ShardChoice::Auto) } else { text.parse().map(ShardChoice::Given) }
 }
 
 fn sync(text: &str) -> Result<SyncPolicy, String> {

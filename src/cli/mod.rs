@@ -5,10 +5,13 @@ mod neighbours;
 mod columns;
 mod again;
 mod misplaced;
+mod merge;
+mod shards;
 mod settings;
 
 pub use again::CommandLine;
 pub use args::{Args, completions};
+pub use merge::merge_settings;
 pub use misplaced::misplaced;
 pub use neighbours::explain;
 pub use settings::Settings;

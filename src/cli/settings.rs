@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::args::{
     Args, FailureLimit, InputArgs, LimitArgs, ProtocolName, ResumeArgs, RetryOn, WorkerArgs, WorkerCount,
 };
+use super::shards;
 use crate::collect::settings::{Order, OutputSettings, RecordStyle};
 use crate::collect::stop_policy::StopPolicy;
 use crate::journal::settings::{JournalMode, JournalSettings, SyncPolicy, WorkerCode, WorkerIdentity};
@@ -21,6 +22,7 @@ use crate::words::dialect::{Dialect, Quote};
 use crate::words::error::{Error, Result};
 use crate::words::format::{Compression, Format};
 use crate::words::outcome::Status;
+use crate::words::shard::Shard;
 use crate::words::worker::{Channel, HandlerChoice, WorkerCommand};
 
 #[derive(Debug)]
@@ -46,7 +48,8 @@ impl Settings {
             Some(ProtocolName::Lines) => Protocol::Lines,
             Some(ProtocolName::NodeIpc) => Protocol::NodeIpc,
         };
-        let output = output(args, &files, protocol)?;
+        let shard = args.hosts.shard.map(shards::resolve).transpose()?;
+        let output = output(args, &files, protocol, shard)?;
         let pool = pool(args, protocol, &output)?;
         let handler = handler(&args.workers);
         let code = match &handler {
@@ -56,9 +59,9 @@ impl Settings {
         let worker = WorkerIdentity { protocol: protocol.name(), code };
         Ok(Settings {
             handler,
-            input: input(args, files),
+            input: input(args, files, shard),
             pool,
-            journal: journal(&args.resuming, worker, output.input_format),
+            journal: journal(&args.resuming, worker, output.input_format, shard),
             output,
             report: report(args),
             stop: stop(&args.limits),
@@ -77,7 +80,7 @@ fn handler(args: &WorkerArgs) -> Option<HandlerChoice> {
     })
 }
 
-fn input(args: &Args, files: Vec<InputFile>) -> InputSettings {
+pub fn input(args: &Args, files: Vec<InputFile>, shard: Option<Shard>) -> InputSettings {
     InputSettings {
         files,
         columns: args.input.columns_in.clone().map(|names| names.0),
@@ -86,10 +89,11 @@ fn input(args: &Args, files: Vec<InputFile>) -> InputSettings {
         max_job_bytes: args.input.max_job_bytes,
         timeout_field: args.limits.timeout_field.clone(),
         keep_raw: args.output.rejects.is_some(),
+        shard: shard.unwrap_or(Shard::WHOLE),
     }
 }
 
-fn journal(args: &ResumeArgs, worker: WorkerIdentity, input: Format) -> Option<JournalSettings> {
+fn journal(args: &ResumeArgs, worker: WorkerIdentity, input: Format, shard: Option<Shard>) -> Option<JournalSettings> {
     Some(JournalSettings {
         path: args.journal.clone()?,
         worker,
@@ -102,6 +106,7 @@ fn journal(args: &ResumeArgs, worker: WorkerIdentity, input: Format) -> Option<J
         },
         accepts_changes: args.accept_changes || args.retry_failed.is_some() || args.resume_failed,
         key: args.key.clone(),
+        shard,
         sync: args.sync.unwrap_or(SyncPolicy::Every(Duration::from_secs(1))),
     })
 }
@@ -130,7 +135,7 @@ fn stop(args: &LimitArgs) -> StopPolicy {
     }
 }
 
-fn input_files(args: &InputArgs) -> Result<Vec<InputFile>> {
+pub fn input_files(args: &InputArgs) -> Result<Vec<InputFile>> {
     let stdin = args.input.iter().filter(|path| path.as_os_str() == "-").count();
     if stdin > 1 {
         return Err(Error::refused("stdin (\"-\") can be read only once"));
@@ -188,7 +193,7 @@ fn format_by_ending(path: &Path) -> Option<Format> {
     }
 }
 
-fn output(args: &Args, inputs: &[InputFile], protocol: Protocol) -> Result<OutputSettings> {
+pub fn output(args: &Args, inputs: &[InputFile], protocol: Protocol, shard: Option<Shard>) -> Result<OutputSettings> {
     let path = args.output.output.clone().filter(|path| path.as_os_str() != "-");
     let (compression, by_ending) = path.as_deref().map_or((Compression::None, None), endings);
     let by_ending = by_ending.filter(|format| Format::OF_OUTPUTS.contains(format));
@@ -225,12 +230,13 @@ fn output(args: &Args, inputs: &[InputFile], protocol: Protocol) -> Result<Outpu
         csv_safe: args.output.csv_safe,
         input_format: inputs[0].format,
         dialect: output_dialect(&args.input, inputs[0].format, format)?,
+        shard,
         memory: args.limits.memory,
     })
 }
 
 /// How a table is written: as the input is, where that is what was said of it.
-fn output_dialect(args: &InputArgs, input: Format, output: Format) -> Result<Dialect> {
+pub fn output_dialect(args: &InputArgs, input: Format, output: Format) -> Result<Dialect> {
     let plain = Dialect::of(output, None, Quote::Double);
     if args.delimiter.is_none() && args.quote.is_none() {
         return Ok(plain);

@@ -11,6 +11,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::csv::{Table, text, text_of};
+use super::origin::{Marker, Origin};
 use super::output::Output;
 use super::rows::{ReadError, Rows};
 use super::sink::{Sink, SinkError};
@@ -32,6 +33,8 @@ pub struct AllColumns {
     plain_job: bool,
     plain_result: bool,
     meta: bool,
+    /// Only the jobs of a shard are written: the first column says which.
+    is_shard: bool,
     /// Our own columns that have given way to others of their name, as they are called now.
     renamed: Vec<String>,
 }
@@ -54,6 +57,7 @@ impl AllColumns {
             plain_job: false,
             plain_result: false,
             meta: settings.style.meta,
+            is_shard: settings.shard.is_some(),
             renamed: Vec::new(),
         }
     }
@@ -69,9 +73,13 @@ impl AllColumns {
             meta: self.meta,
         };
         let head = columns.head(&mut self.renamed);
-        self.table.row(head.iter().map(String::as_str))?;
-        let table = &mut self.table;
-        let mut write = |outcome: Outcome| table.row(columns.cells(&outcome).iter().map(String::as_str));
+        let marker = self.is_shard.then(|| Marker::Found(columns.origin()).cell());
+        self.table.row(marker.iter().chain(&head).map(String::as_str))?;
+        let (table, is_shard) = (&mut self.table, self.is_shard);
+        let mut write = |outcome: Outcome| {
+            let number = is_shard.then(|| outcome.job.number.to_string());
+            table.row(number.iter().chain(&columns.cells(&outcome)).map(String::as_str))
+        };
         self.rows.read(&mut write).map_err(|error| match error {
             ReadError::Taker(error) => SinkError::Output(error),
             ReadError::Rows(error) => SinkError::Temporary(temporary::failure("rows", &error)),
@@ -83,13 +91,13 @@ impl AllColumns {
 impl Sink for AllColumns {
     fn write(&mut self, outcome: &Outcome) -> Result<(), SinkError> {
         match members(&outcome.job.data) {
-            Some(members) => self.job_keys.add(members),
+            Some(members) => self.job_keys.add(members, outcome.job.number),
             // A line that is no job has no columns of its own.
             None => self.plain_job |= outcome.status != Status::BadInput,
         }
         if outcome.status == Status::Ok {
             match members(&outcome.payload) {
-                Some(members) => self.result_keys.add(members),
+                Some(members) => self.result_keys.add(members, outcome.job.number),
                 None => self.plain_result = true,
             }
         }
@@ -152,6 +160,17 @@ impl Columns<'_> {
         head.names
     }
 
+    fn origin(&self) -> Origin {
+        let firsts = |keys: &Keys| keys.names.iter().cloned().zip(keys.firsts.iter().copied()).collect();
+        Origin {
+            jobs: firsts(self.jobs),
+            plain_job: self.plain_job,
+            results: firsts(self.results),
+            plain_result: self.plain_result,
+            meta: self.meta,
+        }
+    }
+
     fn cells(&self, outcome: &Outcome) -> Vec<String> {
         let mut cells =
             Vec::with_capacity(self.jobs.names.len() + self.results.names.len() + LAST.len() + META.len() + 2);
@@ -183,6 +202,16 @@ impl Columns<'_> {
     }
 }
 
+/// The header of a table with these columns, and those of our own names that have given way to others.
+pub fn head(origin: &Origin) -> (Vec<String>, Vec<String>) {
+    let names = |keys: &[(String, u64)]| Keys::of(&keys.iter().map(|(key, _)| key.clone()).collect::<Vec<_>>());
+    let (jobs, results) = (names(&origin.jobs), names(&origin.results));
+    let Origin { plain_job, plain_result, meta, .. } = *origin;
+    let mut renamed = Vec::new();
+    let head = Columns { jobs: &jobs, plain_job, results: &results, plain_result, meta }.head(&mut renamed);
+    (head, renamed)
+}
+
 /// The names of a header as they are put together.
 #[derive(Default)]
 struct Head {
@@ -212,18 +241,21 @@ impl Head {
 struct Keys {
     names: Vec<String>,
     places: HashMap<String, usize>,
+    /// The number of the job that had each of them first.
+    firsts: Vec<u64>,
 }
 
 impl Keys {
     fn of(names: &[String]) -> Keys {
         let places = names.iter().cloned().enumerate().map(|(place, name)| (name, place)).collect();
-        Keys { names: names.to_vec(), places }
+        Keys { names: names.to_vec(), places, firsts: vec![0; names.len()] }
     }
 
-    fn add(&mut self, members: Members) {
+    fn add(&mut self, members: Members, job: u64) {
         for (name, _) in members.0 {
             if !self.places.contains_key(&name) {
                 self.places.insert(name.clone(), self.names.len());
+                self.firsts.push(job);
                 self.names.push(name);
             }
         }

@@ -9,6 +9,7 @@ use std::io;
 use serde_json::value::RawValue;
 
 use super::csv::{Table, text};
+use super::origin::Marker;
 use super::output::Output;
 use super::sink::{Sink, SinkError};
 use crate::collect::record::write_record;
@@ -25,6 +26,8 @@ pub struct ChosenColumns {
     /// The record in which paths are looked up: one with everything that it may have.
     style: RecordStyle,
     headed: bool,
+    /// Only the jobs of a shard are written: the first column says which.
+    is_shard: bool,
     rows: u64,
     /// Rows that have a result.
     results: u64,
@@ -87,12 +90,15 @@ impl ChosenColumns {
         };
         let columns = paths.iter().map(column).collect();
         let style = RecordStyle { meta: true, echo: true, ..settings.style.clone() };
-        ChosenColumns { table: Table::new(output, settings), columns, style, headed: false, rows: 0, results: 0 }
+        let (table, is_shard) = (Table::new(output, settings), settings.shard.is_some());
+        ChosenColumns { table, columns, style, headed: false, is_shard, rows: 0, results: 0 }
     }
 
     fn head(&mut self) -> io::Result<()> {
         if !std::mem::replace(&mut self.headed, true) {
-            self.table.row(self.columns.iter().map(|column| column.path.as_str()))?;
+            let marker = self.is_shard.then(|| Marker::Chosen.cell());
+            let paths = self.columns.iter().map(|column| &column.path);
+            self.table.row(marker.iter().chain(paths).map(String::as_str))?;
         }
         Ok(())
     }
@@ -111,7 +117,8 @@ impl Sink for ChosenColumns {
             found.map(text).unwrap_or_default()
         };
         let cells: Vec<String> = self.columns.iter_mut().map(cell).collect();
-        Ok(self.table.row(cells.iter().map(String::as_str))?)
+        let number = self.is_shard.then(|| outcome.job.number.to_string());
+        Ok(self.table.row(number.iter().chain(&cells).map(String::as_str))?)
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -8,6 +8,7 @@ mod csv;
 mod encode;
 mod lines;
 mod ndjson;
+pub mod origin;
 mod output;
 mod record;
 mod rejects;
@@ -26,14 +27,15 @@ use crate::words::layout::Layout;
 use all_columns::AllColumns;
 use chosen_columns::ChosenColumns;
 use settings::OutputSettings;
-use sink::Sink;
 
-pub use all_columns::ROWS_IN_MEMORY;
+pub use all_columns::{ROWS_IN_MEMORY, head};
 pub use chosen_columns::check_paths;
 pub use collector::{Collected, Collector, Outputs};
+pub use csv::Table;
 pub use output::Output;
 pub use rejects::Rejects;
 pub use reorder::Reorder;
+pub use sink::{Sink, SinkError};
 
 /// The sink for the output's format. `layout` is filled in by the source.
 pub fn sink(settings: &OutputSettings, output: Output, layout: Arc<Layout>) -> Box<dyn Sink> {

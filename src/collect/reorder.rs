@@ -1,4 +1,5 @@
-//! Puts outcomes back into the order of their jobs. Job numbers are dense from 1, so the next one is known.
+//! Puts outcomes back into the order of their jobs. Job numbers are dense from 1, or those of a shard, so the next one
+//! is known.
 //!
 //! What has to wait is encoded into one buffer with a small index; past the memory limit it goes to disk as a
 //! sorted run. So one slow job at the head neither stalls the pool nor fills the memory.
@@ -9,10 +10,13 @@ use std::io;
 use super::encode::{decode, encode};
 use super::spill::Spill;
 use crate::words::outcome::Outcome;
+use crate::words::shard::Shard;
 
 pub struct Reorder {
     /// The number of the job whose outcome is due.
     next: u64,
+    /// From the number of a job to that of the one after it: jobs of other shards have no outcome here.
+    step: u64,
     limit: usize,
     buffer: Vec<u8>,
     /// Where in `buffer` the waiting outcomes stand, by job number.
@@ -32,11 +36,12 @@ const INDEX_ENTRY: usize = 48;
 impl Reorder {
     /// `memory` bounds the bytes that wait in memory. Half of it is used for what waits, and never less than 64 KiB, so
     /// that runs on disk are not tiny.
-    pub fn new(memory: usize) -> Reorder {
+    pub fn new(memory: usize, shard: Shard) -> Reorder {
         // Only half is used, because a growing buffer may be twice as large as what is in it.
         let limit = (memory / 2).max(64 * 1024);
         Reorder {
-            next: 1,
+            next: shard.first(),
+            step: shard.step(),
             limit,
             buffer: Vec::new(),
             waiting: BTreeMap::new(),
@@ -54,7 +59,7 @@ impl Reorder {
 
     /// The outcome that was due has been dealt with; the next one is due.
     pub fn advance(&mut self) {
-        self.next += 1;
+        self.next += self.step;
     }
 
     /// How many outcomes wait for their turn.
@@ -102,7 +107,7 @@ impl Reorder {
             self.buffer.clear();
             self.used = 0;
         }
-        self.next += u64::from(outcome.is_some());
+        self.next += self.step * u64::from(outcome.is_some());
         Ok(outcome)
     }
 
@@ -169,7 +174,7 @@ mod tests {
             order in Just((1..=200_u64).collect::<Vec<_>>()).prop_shuffle(),
             size in 0..3000_usize,
         ) {
-            let mut reorder = Reorder::new(0);
+            let mut reorder = Reorder::new(0, Shard::WHOLE);
             let mut popped = Vec::new();
             for number in order {
                 reorder.push(&outcome(number, size)).unwrap();
@@ -185,7 +190,7 @@ mod tests {
 
     #[test]
     fn behind_a_slow_head_memory_stays_bounded_and_the_rest_is_on_disk() {
-        let mut reorder = Reorder::new(256 * 1024);
+        let mut reorder = Reorder::new(256 * 1024, Shard::WHOLE);
         for number in 2..=50_000 {
             reorder.push(&outcome(number, 100)).unwrap();
             assert!(reorder.buffer.len() + reorder.waiting.len() * INDEX_ENTRY <= 128 * 1024 + 4096);
@@ -202,7 +207,7 @@ mod tests {
     #[test]
     fn a_full_disk_is_told_once_and_loses_no_outcome() {
         for runs_before in [0, 1] {
-            let mut reorder = Reorder::new(0);
+            let mut reorder = Reorder::new(0, Shard::WHOLE);
             let mut failed = 0;
             for number in 2..=100 {
                 if number == 2 + 50 * runs_before {

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::words::dialect::Dialect;
 use crate::words::format::{Compression, Format};
+use crate::words::shard::Shard;
 
 #[derive(Debug, Clone)]
 pub struct OutputSettings {
@@ -21,6 +22,8 @@ pub struct OutputSettings {
     pub csv_safe: bool,
     /// The input's format, in which rejects are written.
     pub input_format: Format,
+    /// The shard whose jobs are written. A table says then which row is which job, for `--merge`.
+    pub shard: Option<Shard>,
     /// How many bytes of memory results may take that wait for their turn; the rest waits on disk.
     pub memory: usize,
 }

@@ -46,6 +46,9 @@ pub struct JournalHeader {
     /// `--key`.
     #[serde(skip_serializing_if = "Option::is_none")]
     key: Option<String>,
+    /// `--shard`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    shard: Option<String>,
 }
 
 /// The version of the format that is written here. It is raised when the lines, or what goes into the digests, change.
@@ -59,6 +62,7 @@ impl JournalHeader {
             protocol: journal.worker.protocol.to_owned(),
             input: journal.input.name().to_owned(),
             key: journal.key.clone(),
+            shard: journal.shard.map(|shard| shard.to_string()),
             ..JournalHeader::default()
         };
         match &journal.worker.code {
@@ -87,7 +91,9 @@ impl JournalHeader {
 
     /// Whether the journal's lines can be read by this run, and its jobs be known again.
     pub fn knows_jobs_of(&self, journal: &JournalHeader) -> bool {
-        (journal.version, &journal.input, &journal.key) == (self.version, &self.input, &self.key)
+        let known_by =
+            |header: &JournalHeader| (header.version, header.input.clone(), header.key.clone(), header.shard.clone());
+        known_by(journal) == known_by(self)
     }
 
     /// What is different in the header of a journal that was found; `None` if nothing is.
@@ -100,6 +106,7 @@ impl JournalHeader {
         let jobs = [
             ("the input's format", Some(&self.input), Some(&journal.input)),
             ("--key", self.key.as_ref(), journal.key.as_ref()),
+            ("--shard", self.shard.as_ref(), journal.shard.as_ref()),
         ];
         first_difference(jobs).map(Difference::Jobs).or_else(|| self.difference_of_code(journal).map(Difference::Code))
     }
@@ -247,6 +254,7 @@ mod tests {
         check(|header| header.handler = Some("00".to_owned()), "another way");
         check(|header| header.protocol = "json".to_owned(), "--protocol was json when it was begun and is lines now");
         check(|header| header.input = "csv".to_owned(), "the input's format was csv when it was begun and is ndjson");
+        check(|header| header.shard = Some("2/3".to_owned()), "--shard was 2/3 when it was begun and is not given now");
         check(|header| header.key = Some("id".to_owned()), "--key was id when it was begun and is not given now");
     }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::words::format::Format;
 use crate::words::outcome::Status;
+use crate::words::shard::Shard;
 use crate::words::worker::{HandlerChoice, WorkerCommand};
 
 #[derive(Debug, Clone)]
@@ -19,6 +20,8 @@ pub struct JournalSettings {
     pub input: Format,
     /// The field that a job is known by, instead of by its whole content.
     pub key: Option<String>,
+    /// The shard whose jobs the journal is about.
+    pub shard: Option<Shard>,
     pub sync: SyncPolicy,
 }
 

@@ -9,6 +9,7 @@
 //! written to is opened last, since that waits for its reader as it does in a shell.
 
 mod made;
+mod merge;
 mod room;
 mod target;
 mod uses;
@@ -29,6 +30,7 @@ use target::Target;
 use uses::{Role, Use};
 
 pub use made::Made;
+pub use merge::{ReadyToMerge, look_at_merge};
 
 /// What a run reads and writes, looked at and opened.
 pub struct Ready {
@@ -74,7 +76,8 @@ pub fn look(settings: &Settings, context: &Context) -> Result<Ready> {
 
     let source = Source::new(&settings.input, inputs, context)?;
     collect::check_paths(&settings.output, source.layout.columns.get().map(Vec::as_slice))?;
-    let notice = room::try_temporary_directory(&settings.output, source.size)?;
+    let notice =
+        room::try_temporary_directory(&settings.output, source.size.map(|size| size / settings.input.shard.step()))?;
     let Written { output, rejects, progress_file, summary, journal } = written;
     let journal = settings.journal.as_ref().zip(journal).map(|(settings, journal)| journal.read(settings));
     let journal = journal.transpose()?;

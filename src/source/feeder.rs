@@ -24,6 +24,7 @@ use crate::words::error::Error;
 use crate::words::job::Job;
 use crate::words::message::{InputEnd, Message};
 use crate::words::outcome::{JobError, Outcome, Status};
+use crate::words::shard::Shard;
 
 /// Where jobs go, and what holds them back.
 pub struct Feed {
@@ -37,6 +38,8 @@ pub struct Feed {
     /// The one that the inputs wait for, too.
     pub bell: Bell,
     pub counters: Arc<Counters>,
+    /// The jobs that are this run's; the others are numbered and left out.
+    pub shard: Shard,
     /// The job's field that holds its own time limit.
     pub timeout_field: Option<String>,
     /// What earlier runs have done already.
@@ -104,12 +107,12 @@ impl Feed {
         if let Some(recall) = &self.recall {
             self.counters.journal_has(recall.done());
         }
-        let mut feeder = Feeder { number: 0, line: 0, consumed: 0, feed: self };
+        let mut feeder = Feeder { number: 0, jobs: 0, line: 0, consumed: 0, feed: self };
         let (left, error) = match feeder.feed_all(&mut readers) {
             Ok(left) => (left, None),
             Err(error) => (Left::Unknown, Some(error)),
         };
-        let Feeder { number: jobs, line, feed, .. } = feeder;
+        let Feeder { jobs, line, feed, .. } = feeder;
         feed.dispatch.source_ended();
         let unread = match left {
             Left::Nothing => Some(0),
@@ -126,8 +129,10 @@ impl Feed {
 }
 
 struct Feeder {
-    /// Of the last job read.
+    /// Of the last job that was framed, whether it is this run's or not.
     number: u64,
+    /// How many jobs were read.
+    jobs: u64,
     /// Lines of its file up to it.
     line: u64,
     /// Bytes of all files that the jobs read so far took up.
@@ -175,10 +180,16 @@ impl Feeder {
     /// Reads the frames as there is room for them. `consumed` counts the bytes of all files up to the last of the
     /// frames. Returns false if the run is being stopped.
     fn number_and_offer(&mut self, frames: &mut Vec<Frame>, consumed: u64, place: &str) -> Result<bool, Error> {
-        let mut waiting = frames.drain(..).peekable();
-        let mut left = waiting.len();
+        let (shard, before) = (self.feed.shard, self.number);
+        self.number += frames.len() as u64;
+        let mut left = (shard.up_to(self.number) - shard.up_to(before)) as usize;
+        let mut waiting = (before + 1..).zip(frames.drain(..)).filter(|(number, _)| shard.has(*number));
         let mut sizes = Vec::new();
-        let mut piece: Vec<Frame> = Vec::with_capacity(PIECE.min(left));
+        let mut piece: Vec<(u64, Frame)> = Vec::with_capacity(PIECE.min(left));
+        if left == 0 {
+            self.consumed = consumed;
+            self.feed.counters.read(0, consumed);
+        }
         while left > 0 {
             while piece.len() < PIECE
                 && let Some(frame) = waiting.next()
@@ -187,19 +198,20 @@ impl Feeder {
             }
             while !piece.is_empty() {
                 sizes.clear();
-                sizes.extend(piece.iter().map(|frame| frame.data.as_ref().map_or(0, Bytes::len)));
+                sizes.extend(piece.iter().map(|(_, frame)| frame.data.as_ref().map_or(0, Bytes::len)));
                 let granted = self.feed.admit(&sizes);
                 if granted == 0 {
-                    self.line = piece[0].line - 1;
+                    self.line = piece[0].1.line - 1;
                     return Ok(false);
                 }
                 // The frames of one read are taken to be equally long.
                 self.consumed += consumed.saturating_sub(self.consumed) * granted as u64 / left as u64;
                 left -= granted;
-                self.line = piece[granted - 1].line;
+                self.line = piece[granted - 1].1.line;
+                self.jobs += granted as u64;
                 self.feed.counters.read(granted as u64, self.consumed);
                 let granted = piece.drain(..granted);
-                offer(&mut self.feed, &mut self.number, granted, place)?;
+                offer(&mut self.feed, granted, place)?;
             }
         }
         Ok(true)
@@ -207,19 +219,13 @@ impl Feeder {
 }
 
 /// Sends each frame on as what it is: a job to run, the outcome of one that was run before, or no job at all.
-fn offer(
-    feed: &mut Feed,
-    number: &mut u64,
-    frames: impl ExactSizeIterator<Item = Frame>,
-    place: &str,
-) -> Result<(), Error> {
+fn offer(feed: &mut Feed, frames: impl ExactSizeIterator<Item = (u64, Frame)>, place: &str) -> Result<(), Error> {
     let mut jobs = Vec::with_capacity(frames.len());
     let mut bad = Vec::new();
     let mut restored = Vec::new();
     let mut failure = None;
-    for frame in frames {
-        *number += 1;
-        match job(frame, *number, feed.timeout_field.as_deref(), place) {
+    for (number, frame) in frames {
+        match job(frame, number, feed.timeout_field.as_deref(), place) {
             Err(outcome) => bad.push(outcome),
             Ok(job) => match feed.recall(job) {
                 Recalled::ToRun(job) => jobs.push(job),

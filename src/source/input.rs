@@ -24,6 +24,8 @@ pub struct Input {
     /// The first bytes have been looked at.
     begun: bool,
     has_mark: bool,
+    /// One read takes this much at most.
+    piece: usize,
 }
 
 enum Kind {
@@ -51,7 +53,7 @@ pub enum Got {
     Stopped,
 }
 
-/// One read takes this much at most: enough to make the call's own cost vanish.
+/// One read takes this much, unless less was asked for: enough to make the call's own cost vanish.
 const READ: usize = 256 * 1024;
 
 impl Input {
@@ -61,7 +63,12 @@ impl Input {
             Compression::None => Kind::Plain(descriptor),
             compression => Kind::decoded(compression, Box::new(descriptor)),
         };
-        Input { name: file.name(), bytes, read: 0, begun: false, has_mark: false }
+        Input { name: file.name(), bytes, read: 0, begun: false, has_mark: false, piece: READ }
+    }
+
+    /// The same with smaller reads.
+    pub fn in_pieces(self, piece: usize) -> Input {
+        Input { piece, ..self }
     }
 
     /// An input that is in memory already, piece by piece.
@@ -81,7 +88,12 @@ impl Input {
         }
         let pieces = pieces.into_iter().filter(|piece| !piece.is_empty()).collect();
         let bytes = Kind::Decoded { decoder: Box::new(Pieces(pieces)), taken: Arc::default() };
-        Input { name: "test".to_owned(), bytes, read: 0, begun: false, has_mark: false }
+        Input { name: "test".to_owned(), bytes, read: 0, begun: false, has_mark: false, piece: READ }
+    }
+
+    /// The input is compressed.
+    pub fn is_decoded(&self) -> bool {
+        matches!(self.bytes, Kind::Decoded { .. })
     }
 
     pub fn name(&self) -> &str {
@@ -166,14 +178,14 @@ impl Input {
     fn read_some(&mut self, into: &mut Vec<u8>) -> Result<Got> {
         let read = match &mut self.bytes {
             Kind::Plain(descriptor) => {
-                if into.capacity() - into.len() < READ / 4 {
-                    into.reserve(into.len().max(READ));
+                if into.capacity() - into.len() < self.piece / 4 {
+                    into.reserve(into.len().max(self.piece));
                 }
                 descriptor.read_into(into)
             }
             Kind::Decoded { decoder, .. } => {
                 let start = into.len();
-                into.resize(start + READ, 0);
+                into.resize(start + self.piece, 0);
                 let read = decoder.read(&mut into[start..]);
                 into.truncate(start + *read.as_ref().unwrap_or(&0));
                 read

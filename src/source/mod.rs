@@ -20,6 +20,7 @@ mod pieces;
 mod reader;
 mod rows;
 pub mod settings;
+mod text;
 mod unread;
 mod values;
 
@@ -38,6 +39,7 @@ use crate::words::format::Format;
 #[cfg(any(test, fuzzing))]
 use crate::words::job::Job;
 use crate::words::layout::Layout;
+use crate::words::shard::Shard;
 
 use by_line::ByLine;
 use csv::CsvFrames;
@@ -48,6 +50,7 @@ use reader::Reader;
 
 pub use descriptor::Context;
 pub use feeder::Feed;
+pub use text::Text;
 
 /// All inputs of a run, opened. Of those that are files the beginning has been looked at; nothing is read yet.
 pub struct Source {
@@ -101,13 +104,17 @@ impl Source {
         feed.run(self.readers);
     }
 
-    /// How many jobs there are: reads all of the input. `recall` knows what a journal has of them.
-    pub fn count(self, mut recall: Option<Recall>) -> Result<Count> {
+    /// How many jobs of this shard there are: reads all of the input. `recall` knows what a journal has of them.
+    pub fn count(self, shard: Shard, mut recall: Option<Recall>) -> Result<Count> {
         let mut count = Count::default();
         let mut frames = Vec::new();
         for mut reader in self.readers {
             while reader.frames.read(&mut frames)? == More::Frames {
                 for frame in frames.drain(..) {
+                    count.all += 1;
+                    if !shard.has(count.all) {
+                        continue;
+                    }
                     let Ok(data) = frame.data else {
                         count.bad += 1;
                         continue;
@@ -180,6 +187,8 @@ fn look_at_beginning(
 /// What is in the input.
 #[derive(Debug, Default)]
 pub struct Count {
+    /// All that has a number, whosever shard it is in.
+    pub all: u64,
     pub jobs: u64,
     /// Pieces of input that are no job.
     pub bad: u64,

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use crate::words::dialect::Quote;
 use crate::words::format::{Compression, Format};
+use crate::words::shard::Shard;
 
 #[derive(Debug, Clone)]
 pub struct InputSettings {
@@ -18,6 +19,8 @@ pub struct InputSettings {
     pub timeout_field: Option<String>,
     /// Keep the input's own bytes with each job that is not NDJSON (for `--rejects`).
     pub keep_raw: bool,
+    /// The jobs that are this run's.
+    pub shard: Shard,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +32,20 @@ pub struct InputFile {
 }
 
 impl InputSettings {
+    /// These files, with nothing said about them.
+    pub fn of_files(files: Vec<InputFile>) -> InputSettings {
+        InputSettings {
+            files,
+            columns: None,
+            delimiter: None,
+            quote: Quote::Double,
+            max_job_bytes: usize::MAX,
+            timeout_field: None,
+            keep_raw: false,
+            shard: Shard::WHOLE,
+        }
+    }
+
     pub fn reads_stdin(&self) -> bool {
         self.files.iter().any(|file| file.path.is_none())
     }
@@ -44,14 +61,6 @@ impl InputFile {
 #[cfg(any(test, fuzzing))]
 impl InputSettings {
     pub fn for_tests() -> InputSettings {
-        InputSettings {
-            files: Vec::new(),
-            columns: None,
-            delimiter: None,
-            quote: Quote::Double,
-            max_job_bytes: 10_000,
-            timeout_field: None,
-            keep_raw: false,
-        }
+        InputSettings { max_job_bytes: 10_000, ..InputSettings::of_files(Vec::new()) }
     }
 }

@@ -12,4 +12,5 @@ pub mod layout;
 pub mod message;
 pub mod outcome;
 pub mod rate;
+pub mod shard;
 pub mod worker;

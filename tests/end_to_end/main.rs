@@ -14,6 +14,7 @@ mod handlers;
 mod json_files;
 mod node_ipc;
 mod reporting;
+mod shards;
 mod tables;
 
 // Jobs and workers that fail.

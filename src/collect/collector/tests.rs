@@ -85,7 +85,7 @@ impl Scene {
             order: Order::Input,
             stop: StopPolicy::Never,
             probe: Box::new(|_| Ok(())),
-            reorder: Reorder::new(0),
+            reorder: Reorder::new(0, crate::words::shard::Shard::WHOLE),
             journal: None,
             cancel: Cancel::new(),
         }
@@ -309,7 +309,7 @@ fn without_a_temporary_directory_the_run_ends_and_what_was_read_is_written() {
 
 #[test]
 fn results_that_cannot_wait_on_disk_end_the_run_and_are_written_all_the_same() {
-    let mut reorder = Reorder::new(0);
+    let mut reorder = Reorder::new(0, crate::words::shard::Shard::WHOLE);
     reorder.fill_disk();
     let large = |number| Outcome { payload: Bytes::from(vec![b'7'; 100_000]), ..outcome(number, Status::Ok) };
     let told = vec![Message::Outcomes(vec![large(3), large(2)]), ok(&[1]), ended(3)];

@@ -85,6 +85,7 @@ impl Scene {
             cancel: Arc::clone(&cancel),
             bell: cancel.bell().unwrap(),
             counters: Arc::default(),
+            shard: Shard::WHOLE,
             timeout_field: None,
             recall: None,
             keep_jobs: true,
