@@ -25,7 +25,7 @@ fn check(section: &str) {
 
 // One test for each section, so that they run side by side.
 
-const SECTIONS: [&str; 8] = [
+const SECTIONS: [&str; 9] = [
     "Pipes and files",
     "A worker written for `child_process.fork()`",
     "Handlers: a plain function, no worker to write",
@@ -34,6 +34,7 @@ const SECTIONS: [&str; 8] = [
     "Slots and names",
     "A service",
     "A server that has limits",
+    "More than one machine",
 ];
 
 #[test]
@@ -59,6 +60,23 @@ fn workers_show_what_the_document_says() {
 #[test]
 fn a_server_that_has_limits_shows_what_the_document_says() {
     check(SECTIONS[7]);
+}
+
+#[test]
+fn more_than_one_machine_shows_what_the_document_says() {
+    check(SECTIONS[8]);
+}
+
+#[test]
+fn the_manifest_has_as_many_shards_as_pods_and_the_scripts_can_be_read() {
+    let scripts = ["array.sbatch", "merge.sbatch", "submit.sh"].map(|name| format!("bash -n samples/slurm/{name} && "));
+    let count = "ruby -ryaml -e 'spec = YAML.load_file(ARGV[0])[\"spec\"]
+        pod = spec[\"template\"][\"spec\"][\"containers\"][0]
+        shards = pod[\"env\"].find { |set| set[\"name\"] == \"FORKPOOL_SHARDS\" }[\"value\"]
+        puts [spec[\"completionMode\"], spec[\"completions\"] == Integer(shards), pod[\"args\"].size].join(\" \")'";
+    let script = scripts.concat() + count + " samples/kubernetes/job.yaml";
+    let folder = console::copy_of_the_samples();
+    assert_eq!(shell(&script, folder.path()).end().check_status(0).text(), "Indexed true 1\n");
 }
 
 #[test]
