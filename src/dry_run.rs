@@ -8,7 +8,7 @@ use crate::cli::Settings;
 use crate::journal;
 use crate::journal::settings::JournalMode;
 use crate::pool::process;
-use crate::pool::settings::{Depth, PoolSettings};
+use crate::pool::settings::{Depth, Host, PoolSettings};
 use crate::protocol::Protocol;
 use crate::source::{self, Context, Count, Source};
 use crate::stdout;
@@ -21,8 +21,9 @@ use crate::words::worker::{Channel, HandlerChoice};
 /// `--dry-run`: says what would be run, and runs no job. A handler is loaded, in a worker that is ended again, so that
 /// one that cannot be loaded, or that has no such function, is found.
 pub fn dry_run(settings: &Settings) -> Result<Exit> {
-    let program = process::find(&settings.pool.command)?;
-    if settings.handler.is_some() {
+    let program = process::find_all(&settings.pool)?;
+    // What a handler needs may be on the hosts only.
+    if settings.handler.is_some() && settings.pool.hosts.is_none() {
         check::loads(settings)?;
     }
     let jobs = count_jobs(settings)?;
@@ -33,7 +34,10 @@ pub fn dry_run(settings: &Settings) -> Result<Exit> {
 fn words(settings: &Settings, program: &Path, jobs: Option<&Count>) -> String {
     let mut text = String::new();
     let mut say = |label: &str, value: String| text.push_str(&format!("{label:<9} {value}\n"));
-    say("workers", format!("{} × {}", settings.pool.workers, worker(settings, program)));
+    match &settings.pool.hosts {
+        None => say("workers", format!("{} × {}", settings.pool.workers, worker(settings, program))),
+        Some(hosts) => hosts.list.iter().for_each(|host| say("host", host_words(host))),
+    }
     say("protocol", protocol(&settings.pool));
     for file in &settings.input.files {
         say("input", format!("{} ({})", file.name(), file.format.name()));
@@ -58,6 +62,14 @@ fn words(settings: &Settings, program: &Path, jobs: Option<&Count>) -> String {
         say("journal", format!("{}{done}", journal.path.display()));
     }
     text
+}
+
+/// `node1: 8 workers, by ssh -T node1 forkpool --agent`
+fn host_words(host: &Host) -> String {
+    let workers = host.workers.map_or("as many workers as -j says there".to_owned(), |n| counted(n as u64, "worker"));
+    let command = &host.command;
+    let words = std::iter::once(&command.program).chain(&command.args).map(|word| word.to_string_lossy().into_owned());
+    format!("{}: {workers}, by {}", host.name, join(words.collect::<Vec<_>>()))
 }
 
 /// Reads the whole input and counts its jobs; `None` if somebody would have to type it.

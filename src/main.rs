@@ -21,6 +21,8 @@ mod afterwards;
 mod check;
 mod dry_run;
 mod merge;
+// What runs at the far end of a stream instead.
+mod agent;
 
 // What a run begins with: every file is looked at, and what was typed becomes the settings of each part.
 mod preflight;
@@ -83,6 +85,9 @@ fn start(args: cli::Args) -> Result<Exit> {
     }
     if !args.hosts.merge.is_empty() {
         return merge::merge(&cli::merge_settings(&args)?);
+    }
+    if args.hosts.agent {
+        return agent::serve();
     }
     let (check, dry_run) = (args.workers.check, args.workers.dry_run);
     let settings = cli::Settings::new(&args)?;

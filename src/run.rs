@@ -142,6 +142,7 @@ impl Base {
         let (stopping, going, time) = (clock.clone(), clock.clone(), clock.clone());
         let (asking, children) = (Arc::clone(&pool.dispatch), Arc::clone(&pool.dispatch));
         let (counters, glances, start) = (Arc::clone(&self.counters), Arc::clone(glances), self.start);
+        let names = self.settings.report.names.clone();
         signal::Hooks {
             pause: Box::new(move || {
                 stopping.stop();
@@ -158,7 +159,7 @@ impl Base {
                 let queue = asking.look_at_all(time.now());
                 std::thread::sleep(GLANCE);
                 let (figures, details) = (counters.snapshot(), counters.copy_of_details());
-                state::lines(&figures, &details, queue, glances.take(), start.elapsed(), time.now())
+                state::lines(&figures, &details, queue, glances.take(), &names, start.elapsed(), time.now())
             }),
         }
     }
@@ -171,6 +172,7 @@ impl Base {
             reporter: opened.reporter.clone(),
             counters: Arc::clone(&self.counters),
             glances: Arc::clone(&opened.glances),
+            is_agent: false,
         };
         opened.pool.obey(&shared);
         opened.pool.start(&shared)

@@ -11,6 +11,7 @@ use crate::pool::policies::{RecyclePolicy, RetryPolicy};
 use crate::pool::settings::{Depth, PoolSettings};
 use crate::protocol::Protocol;
 use crate::words::format::Format;
+use crate::words::host::HostId;
 use crate::words::job::Job;
 use crate::words::outcome::{Outcome, Status};
 use crate::words::worker::{Channel, WorkerCommand};
@@ -38,7 +39,16 @@ pub fn outcome(number: u64, status: Status) -> Outcome {
         _ => Bytes::from_static(b"{\"name\":\"Error\",\"message\":\"sad\"}"),
     };
     let job = job(number, "{}");
-    Outcome { job, status, payload, attempts: 1, worker: Some(0), batch: 0, elapsed: Duration::from_millis(1) }
+    Outcome {
+        job,
+        status,
+        payload,
+        attempts: 1,
+        host: HostId::HERE,
+        worker: Some(0),
+        batch: 0,
+        elapsed: Duration::from_millis(1),
+    }
 }
 
 /// One worker, a line filter that is `sh -c SCRIPT`, without limits that a test could meet by chance.
@@ -46,7 +56,13 @@ pub fn pool_settings(script: &str) -> PoolSettings {
     let args = vec!["-c".into(), script.into()];
     PoolSettings {
         workers: 1,
-        command: WorkerCommand { wrap: Vec::new(), program: "/bin/sh".into(), args, channel: Channel::Stdio },
+        command: WorkerCommand {
+            wrap: Vec::new(),
+            program: "/bin/sh".into(),
+            args,
+            channel: Channel::Stdio,
+            env: Vec::new(),
+        },
         protocol: Protocol::Lines,
         supplied: false,
         preload: false,
@@ -65,6 +81,7 @@ pub fn pool_settings(script: &str) -> PoolSettings {
         memory: 1 << 28,
         keep_jobs: true,
         redact: vec![],
+        hosts: None,
     }
 }
 

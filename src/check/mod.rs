@@ -3,6 +3,7 @@
 //! The pool is not involved: one thread, one worker, one trial after the other. A worker that fails a trial is
 //! replaced before the next, so that one fault does not look like two.
 
+mod hosts;
 mod worker;
 
 use std::sync::Arc;
@@ -50,6 +51,9 @@ const ODD_LINE: &str = r#""Zoë \"\\\t🐾""#;
 pub fn check(settings: &Settings) -> Result<Exit> {
     // Where no watcher can be had, only the worker itself ends when this process is killed, not what the worker has
     // started.
+    if let Some(hosts) = &settings.pool.hosts {
+        return hosts::check(hosts, settings.pool.start_timeout);
+    }
     let _watcher = sys::watcher::start();
     process::find(&settings.pool.command)?;
     let usual = match source::first_job(&settings.input)? {

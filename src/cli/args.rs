@@ -57,6 +57,26 @@ pub struct Args {
     pub reporting: ReportArgs,
 }
 
+impl Args {
+    /// Forgets all that is not about workers and their limits: an agent gets the whole command line, and the rest of it
+    /// stays with whoever sent that.
+    pub fn keep_workers_only(&mut self) {
+        let bare = Args::parse_from(["forkpool"]);
+        let Args { input, hosts, output, resuming, reporting, .. } = bare;
+        let (quiet, verbose) = (self.reporting.quiet, self.reporting.verbose);
+        *self = Args {
+            command: std::mem::take(&mut self.command),
+            input,
+            hosts,
+            workers: std::mem::replace(&mut self.workers, bare.workers),
+            limits: std::mem::replace(&mut self.limits, bare.limits),
+            output,
+            resuming,
+            reporting: ReportArgs { quiet, verbose, progress: Progress::Off, ..reporting },
+        };
+    }
+}
+
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Input")]
 pub struct InputArgs {
@@ -190,6 +210,42 @@ pub struct WorkerArgs {
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Hosts")]
 pub struct HostArgs {
+    /// Run the workers on HOST, over ssh: N of them, else as many as -j says there; repeatable
+    ///
+    /// ssh must let you in without a question, and forkpool must be there, in the same version. The handler's
+    /// file is sent along. ":" is this machine. Example: --host node1:8,ada@node2,:4
+    #[arg(long = "host", value_name = "HOST[:N]", value_delimiter = ',', hide_short_help = true)]
+    pub hosts: Vec<String>,
+
+    /// Read the hosts from FILE, one HOST[:N] a line, or take those of the Slurm allocation
+    ///
+    /// A host that is named several times has as many workers, as in a PBS node file. With slurm, srun starts
+    /// one step a node. Example: salloc -N4 forkpool --hosts slurm --handler embed.py -i rows.csv -o out.csv
+    #[arg(long = "hosts", value_name = "FILE|slurm", hide_short_help = true)]
+    pub hosts_from: Option<PathBuf>,
+
+    /// Reach a host with COMMAND, in which {host} is its name: anything that carries stdin and stdout
+    ///
+    /// `forkpool --agent` is put behind it, unless it ends with --agent itself.
+    /// Example: --launch 'kubectl exec -i {host} --'
+    #[arg(long, value_name = "COMMAND", hide_short_help = true)]
+    pub launch: Option<String>,
+
+    /// Give the workers on other hosts the variable NAME of this environment; repeatable
+    #[arg(long, value_name = "NAME", value_delimiter = ',', hide_short_help = true)]
+    pub env: Vec<String>,
+
+    /// Send FILE along to each host; repeatable
+    ///
+    /// It lies beside the handler's file, in a directory of the run (FORKPOOL_RUN_DIR) that is removed in the
+    /// end. A program that is sent so is run from there. Example: --put model.bin --put helpers.py
+    #[arg(long, value_name = "FILE", hide_short_help = true)]
+    pub put: Vec<PathBuf>,
+
+    /// Serve a stream on stdin and stdout: what --host starts on the other host
+    #[arg(long, hide_short_help = true)]
+    pub agent: bool,
+
     /// Run only the jobs of one shard: the Kth, K+Nth, K+2Nth … job; or auto, in the task of an array
     ///
     /// Each job keeps the number that it has in the whole input, and --merge puts the outputs of all shards back

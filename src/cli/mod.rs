@@ -4,6 +4,7 @@ mod args;
 mod neighbours;
 mod columns;
 mod again;
+mod hosts;
 mod misplaced;
 mod merge;
 mod shards;

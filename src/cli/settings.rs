@@ -23,6 +23,7 @@ use crate::words::error::{Error, Result};
 use crate::words::format::{Compression, Format};
 use crate::words::outcome::Status;
 use crate::words::shard::Shard;
+use crate::words::slots::SlotNames;
 use crate::words::worker::{Channel, HandlerChoice, WorkerCommand};
 
 #[derive(Debug)]
@@ -36,6 +37,9 @@ pub struct Settings {
     pub report: ReportSettings,
     pub stop: StopPolicy,
 }
+
+/// How many jobs there may be at one host, as far as the window goes: those of eight workers with tiny jobs.
+const AT_A_HOST: usize = 8 * 1024;
 
 /// The window is at least this many jobs, so that tiny jobs travel in large pieces.
 const WINDOW_MIN: usize = 1024;
@@ -51,6 +55,7 @@ impl Settings {
         let shard = args.hosts.shard.map(shards::resolve).transpose()?;
         let output = output(args, &files, protocol, shard)?;
         let pool = pool(args, protocol, &output)?;
+        let report = ReportSettings { names: slot_names(&pool), ..report(args) };
         let handler = handler(&args.workers);
         let code = match &handler {
             Some(handler) => WorkerCode::Handler(handler.clone()),
@@ -63,7 +68,7 @@ impl Settings {
             pool,
             journal: journal(&args.resuming, worker, output.input_format, shard),
             output,
-            report: report(args),
+            report,
             stop: stop(&args.limits),
         })
     }
@@ -118,12 +123,19 @@ fn report(args: &Args) -> ReportSettings {
         progress_file: args.reporting.progress_file.clone(),
         log_dir: args.reporting.log_dir.clone(),
         summary_file: args.reporting.summary.clone(),
+        names: SlotNames::default(),
         verbosity: match (args.reporting.quiet, args.reporting.verbose) {
             (true, _) => Verbosity::Quiet,
             (false, false) => Verbosity::Normal,
             (false, true) => Verbosity::Verbose,
         },
     }
+}
+
+/// What messages call the slots.
+fn slot_names(pool: &PoolSettings) -> SlotNames {
+    let hosts = pool.hosts.iter().flat_map(|hosts| &hosts.list);
+    SlotNames::of_hosts(hosts.map(|host| host.name.clone()))
 }
 
 fn stop(args: &LimitArgs) -> StopPolicy {
@@ -262,11 +274,14 @@ fn pool(args: &Args, protocol: Protocol, output: &OutputSettings) -> Result<Pool
     let concurrency = args.workers.concurrency.unwrap_or(1) as usize;
     let batch = args.workers.batch.map(usize::from);
     let (command, supplied) = worker_command(args, protocol, concurrency)?;
-    let workers = match args.workers.workers {
+    let hosts = super::hosts::hosts(args)?;
+    let per_host = match args.workers.workers {
         None => processors(),
         Some(WorkerCount::Exactly(n)) => n,
         Some(WorkerCount::Percent(percent)) => ((processors() as f64 * percent / 100.0).round() as usize).max(1),
     };
+    // With hosts each of them is a slot, and -j says how many workers one has that does not say so itself.
+    let workers = hosts.as_ref().map_or(per_host, |hosts| hosts.list.len());
     let depth = match args.workers.depth {
         Some(depth) => depth,
         // A job that waits behind another in its worker would be begun later than it was given out, together with others.
@@ -275,13 +290,16 @@ fn pool(args: &Args, protocol: Protocol, output: &OutputSettings) -> Result<Pool
     };
     refuse_queues(protocol, depth, concurrency, args.workers.depth.is_some())?;
     let limits = &args.limits;
-    let least = WINDOW_MIN.max(4 * workers * ahead(depth, concurrency, batch));
+    let is_remote = hosts.is_some();
+    // A host has the jobs of many workers.
+    let queue = if hosts.is_some() { AT_A_HOST } else { ahead(depth, concurrency, batch) };
+    let least = WINDOW_MIN.max(4 * workers * queue);
     Ok(PoolSettings {
         workers,
         command,
         protocol,
         supplied,
-        preload: args.workers.preload,
+        preload: args.workers.preload && !is_remote,
         depth,
         concurrency,
         batch,
@@ -291,7 +309,12 @@ fn pool(args: &Args, protocol: Protocol, output: &OutputSettings) -> Result<Pool
         dump: limits.dump,
         retry: retry(limits),
         rate: limits.rate,
-        recycle: RecyclePolicy { jobs: limits.recycle_jobs, memory: limits.recycle_memory, age: limits.recycle_age },
+        recycle: RecyclePolicy {
+            jobs: limits.recycle_jobs,
+            // Of a host only the agent can see what its workers take.
+            memory: limits.recycle_memory.filter(|_| !is_remote),
+            age: limits.recycle_age,
+        },
         max_reply_bytes: limits.max_reply_bytes,
         window: limits.window.map_or(least, |window| window as usize),
         memory: limits.memory,
@@ -300,6 +323,7 @@ fn pool(args: &Args, protocol: Protocol, output: &OutputSettings) -> Result<Pool
             || args.output.rejects.is_some()
             || output.format.is_table(),
         redact: args.output.redact.clone(),
+        hosts,
     })
 }
 
@@ -360,7 +384,7 @@ fn worker_command(args: &Args, protocol: Protocol, concurrency: usize) -> Result
         return Err(Error::refused("no worker given").hint("forkpool -- PROGRAM [ARGS]…, or forkpool --handler FILE"));
     };
     let channel = if protocol == Protocol::NodeIpc { Channel::NodeIpc } else { Channel::Stdio };
-    Ok((WorkerCommand { wrap, program: program.clone(), args: rest.to_vec(), channel }, false))
+    Ok((WorkerCommand { wrap, program: program.clone(), args: rest.to_vec(), channel, env: Vec::new() }, false))
 }
 
 /// Refuses what cannot be had together with `--preload`.

@@ -194,7 +194,7 @@ impl Columns<'_> {
         }
         if self.meta {
             cells.push(outcome.attempts.to_string());
-            cells.push(outcome.worker.map(|worker| worker.to_string()).unwrap_or_default());
+            cells.push(worker_cell(outcome));
             cells.push(format!("{:.3}", outcome.elapsed.as_secs_f64() * 1000.0));
             cells.push(outcome.job.line.to_string());
         }
@@ -210,6 +210,16 @@ pub fn head(origin: &Origin) -> (Vec<String>, Vec<String>) {
     let mut renamed = Vec::new();
     let head = Columns { jobs: &jobs, plain_job, results: &results, plain_result, meta }.head(&mut renamed);
     (head, renamed)
+}
+
+/// The slot that ran the last attempt: `3`, or `node1/3` where it is another host's.
+fn worker_cell(outcome: &Outcome) -> String {
+    match (outcome.host.name(), outcome.worker) {
+        (Some(host), Some(worker)) => format!("{host}/{worker}"),
+        (Some(host), None) => host,
+        (None, Some(worker)) => worker.to_string(),
+        (None, None) => String::new(),
+    }
 }
 
 /// The names of a header as they are put together.

@@ -42,7 +42,7 @@ struct Column {
 }
 
 /// Fields of the record that are no objects.
-const PLAIN: [&str; 6] = ["job", "status", "attempts", "worker", "ms", "line"];
+const PLAIN: [&str; 7] = ["job", "status", "attempts", "host", "worker", "ms", "line"];
 /// Those that may be one.
 const NESTED: [&str; 3] = ["data", "error", "input"];
 

@@ -129,6 +129,8 @@ impl Collector {
                     run.collector.counters.input_ended();
                     input = Some(end);
                 }
+                // These are for an agent.
+                Some(Message::Proven | Message::Unfit | Message::Progress(..)) => {}
                 Some(Message::Panicked(thread)) => {
                     run.fail(Error::pool(format!("a bug in forkpool: thread {thread} has panicked")));
                     break;

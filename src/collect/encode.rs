@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::words::host::HostId;
 use crate::words::job::{Extent, Extra, Job};
 use crate::words::outcome::{Outcome, Status};
 
@@ -15,6 +16,7 @@ pub fn encode(outcome: &Outcome, out: &mut Vec<u8>) {
     put(job.line, out);
     out.push(outcome.status as u8);
     put(u64::from(outcome.attempts), out);
+    put(u64::from(outcome.host.number()), out);
     put(outcome.worker.map_or(0, |worker| u64::from(worker) + 1), out);
     put(u64::from(outcome.batch), out);
     put(u64::try_from(outcome.elapsed.as_nanos()).unwrap_or(u64::MAX), out);
@@ -35,6 +37,7 @@ pub fn decode(bytes: &[u8]) -> Option<Outcome> {
     let line = get(rest)?;
     let status = *Status::ALL.get(usize::from(take(1, rest)?[0]))?;
     let attempts = u32::try_from(get(rest)?).ok()?;
+    let host = HostId::of_number(u16::try_from(get(rest)?).ok()?);
     let worker = get(rest)?.checked_sub(1).and_then(|worker| u32::try_from(worker).ok());
     let batch = u16::try_from(get(rest)?).ok()?;
     let elapsed = Duration::from_nanos(get(rest)?);
@@ -44,7 +47,7 @@ pub fn decode(bytes: &[u8]) -> Option<Outcome> {
     let extent = [Extent::Whole, Extent::Open, Extent::Behind, Extent::Cut].into_iter().nth(usize::from(kind >> 1))?;
     let raw = if kind & 1 != 0 { Some(get_bytes(rest)?) } else { None };
     let extra = raw.map(|raw| Box::new(Extra { raw: Some(raw), extent, ..Extra::default() }));
-    Some(Outcome { job: Job { number, line, data, extra }, status, payload, attempts, worker, batch, elapsed })
+    Some(Outcome { job: Job { number, line, data, extra }, status, payload, attempts, host, worker, batch, elapsed })
 }
 
 pub fn put(mut number: u64, out: &mut Vec<u8>) {

@@ -26,9 +26,12 @@ pub fn write_record(outcome: &Outcome, style: &RecordStyle, out: &mut impl Put) 
     let text = out.text();
     if style.meta {
         let mut meta = format!(",\"attempts\":{}", outcome.attempts);
+        if let Some(host) = outcome.host.name() {
+            // Writing to a String cannot fail, here and below.
+            let _ = write!(meta, ",\"host\":{}", serde_json::Value::from(host));
+        }
         if let Some(worker) = outcome.worker {
             let ms = outcome.elapsed.as_secs_f64() * 1000.0;
-            // Writing to a String cannot fail, here and below.
             let _ = write!(meta, ",\"worker\":{worker},\"ms\":{ms:.3}");
         }
         if outcome.batch > 0 {
@@ -67,6 +70,7 @@ mod tests {
             status,
             payload: Bytes::copy_from_slice(payload.as_bytes()),
             attempts: 1,
+            host: crate::words::host::HostId::HERE,
             worker: Some(3),
             batch: 0,
             elapsed: Duration::from_micros(1500),

@@ -156,6 +156,7 @@ mod tests {
             status: Status::ALL[number as usize % 7],
             payload: Bytes::from(vec![b'x'; size]),
             attempts: number as u32 % 4,
+            host: crate::words::host::HostId::of_number(number as u16 % 3),
             worker: (!number.is_multiple_of(5)).then_some(number as u32 % 5),
             batch: number as u16 % 3,
             elapsed: Duration::from_nanos(number * 1000),

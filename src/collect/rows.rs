@@ -130,6 +130,7 @@ mod tests {
             status: Status::Ok,
             payload: Bytes::from(vec![b'x'; size]),
             attempts: 1,
+            host: crate::words::host::HostId::HERE,
             worker: Some(0),
             batch: 0,
             elapsed: Duration::ZERO,

@@ -17,6 +17,7 @@ use serde_json::value::RawValue;
 use twox_hash::XxHash3_64;
 
 use super::identity::JournalHeader;
+use crate::words::host::HostId;
 use crate::words::job::JobKey;
 use crate::words::outcome::{Outcome, Status};
 
@@ -46,6 +47,7 @@ pub struct Entry<'a> {
     pub key: JobKey,
     pub status: Status,
     pub attempts: u32,
+    pub host: HostId,
     pub worker: Option<u32>,
     pub elapsed: Duration,
     /// The result (`ok`) or the error, byte for byte as it was sent.
@@ -71,6 +73,9 @@ pub fn write_outcome(outcome: &Outcome, key: JobKey, seal: Seal, out: &mut Vec<u
         let (digest, nth, status, attempts) = (key.digest, key.occurrence, outcome.status.name(), outcome.attempts);
         // Writing to a Vec cannot fail, here and below.
         let _ = write!(out, "\"key\":\"{digest:032x}\",\"nth\":{nth},\"status\":\"{status}\",\"attempts\":{attempts}");
+        if let Some(name) = outcome.host.name() {
+            let _ = write!(out, ",\"host\":\"{name}\"");
+        }
         if let Some(worker) = outcome.worker {
             let _ = write!(out, ",\"worker\":{worker}");
         }
@@ -129,6 +134,10 @@ fn entry(line: &[u8]) -> Option<Entry<'_>> {
     let status = Status::from_name(rest.until(b'"')?)?;
     rest.skip(",\"attempts\":")?;
     let attempts = rest.number()?;
+    let host = match rest.skip(",\"host\":\"") {
+        Some(()) => HostId::of(rest.until(b'"')?),
+        None => HostId::HERE,
+    };
     let worker = match rest.skip(",\"worker\":") {
         Some(()) => Some(rest.number()?),
         None => None,
@@ -139,7 +148,7 @@ fn entry(line: &[u8]) -> Option<Entry<'_>> {
     let _: u64 = rest.number()?;
     rest.skip(if status == Status::Ok { ",\"data\":" } else { ",\"error\":" })?;
     let payload = rest.0.strip_suffix(b"}")?;
-    Some(Entry { key: JobKey { digest, occurrence }, status, attempts, worker, elapsed, payload })
+    Some(Entry { key: JobKey { digest, occurrence }, status, attempts, host, worker, elapsed, payload })
 }
 
 /// What is left of a line.
@@ -181,6 +190,7 @@ mod tests {
             status,
             payload: Bytes::from_static(payload.as_bytes()),
             attempts: 2,
+            host: crate::words::host::HostId::HERE,
             worker,
             batch: 0,
             elapsed: Duration::from_nanos(1_500_001),
@@ -200,8 +210,15 @@ mod tests {
                 write_outcome(&outcome, key, seal, &mut line);
                 assert_eq!(line.iter().filter(|&&byte| byte == b'\n').count(), 1);
                 serde_json::from_slice::<&RawValue>(&line).expect("each line is JSON");
-                let expected =
-                    Entry { key, status, attempts: 2, worker, elapsed: outcome.elapsed, payload: payload.as_bytes() };
+                let expected = Entry {
+                    key,
+                    status,
+                    attempts: 2,
+                    host: outcome.host,
+                    worker,
+                    elapsed: outcome.elapsed,
+                    payload: payload.as_bytes(),
+                };
                 let text = line.strip_suffix(b"\n").unwrap();
                 assert_eq!(read(text, seal), Some(Line::Outcome(expected)));
                 assert_eq!(read(text, Seal(1)), None, "a line of another journal is not taken");

@@ -300,8 +300,13 @@ mod tests {
         let (script, data, program) = (path("w.py"), path("state.db"), path("worker"));
         let files = |program: &OsStr, args: &[&OsStr]| -> Vec<String> {
             let args = args.iter().map(|&word| word.to_owned()).collect();
-            let command =
-                WorkerCommand { wrap: Vec::new(), program: program.to_owned(), args, channel: Channel::Stdio };
+            let command = WorkerCommand {
+                wrap: Vec::new(),
+                program: program.to_owned(),
+                args,
+                channel: Channel::Stdio,
+                env: Vec::new(),
+            };
             let name = |path: &Path| path.file_name().unwrap().to_string_lossy().into_owned();
             own_files(&command).into_iter().map(name).collect()
         };

@@ -173,6 +173,7 @@ mod tests {
                 status: Status::ALL[number as usize % 5],
                 payload: Bytes::copy_from_slice(payload.as_bytes()),
                 attempts: 1,
+                host: crate::words::host::HostId::HERE,
                 worker: Some(0),
                 batch: 0,
                 elapsed: Duration::from_nanos(number),

@@ -85,11 +85,11 @@ impl Recall {
         let seals = &self.seals;
         let read = |line| seals.iter().rev().find_map(|&seal| format::read(line, seal));
         match self.lines.at(place).map(read) {
-            Ok(Some(Line::Outcome(Entry { key: found, status, attempts, worker, elapsed, payload })))
+            Ok(Some(Line::Outcome(Entry { key: found, status, attempts, host, worker, elapsed, payload })))
                 if found == key =>
             {
                 let payload = Bytes::copy_from_slice(payload);
-                Recalled::Done(Outcome { job, status, payload, attempts, worker, batch: 0, elapsed })
+                Recalled::Done(Outcome { job, status, payload, attempts, host, worker, batch: 0, elapsed })
             }
             // The line was sound when the run began, and the run holds the lock: whoever changed it has not asked for
             // the lock.

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::words::host::HostId;
 use crate::words::job::Job;
 use crate::words::outcome::{Outcome, Status};
 
@@ -23,6 +24,8 @@ struct Record<'a> {
     input: Option<&'a RawValue>,
     #[serde(default)]
     attempts: u32,
+    #[serde(borrow)]
+    host: Option<std::borrow::Cow<'a, str>>,
     worker: Option<u32>,
     ms: Option<f64>,
     #[serde(default)]
@@ -47,6 +50,7 @@ pub fn of(line: &Bytes) -> Option<Outcome> {
         status,
         payload,
         attempts: record.attempts,
+        host: record.host.map_or(HostId::HERE, |name| HostId::of(&name)),
         worker: record.worker,
         batch: record.batch,
         elapsed: Duration::from_secs_f64((record.ms.unwrap_or_default() / 1000.0).clamp(0.0, 1e15)),

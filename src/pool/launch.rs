@@ -35,6 +35,7 @@ pub fn program(command: &WorkerCommand, slot: u32, workers: usize) -> Program {
     for name in ["NODE_CHANNEL_FD", "NODE_CHANNEL_SERIALIZATION_MODE", "NODE_UNIQUE_ID"] {
         env.remove(OsStr::new(name));
     }
+    env.extend(command.env.iter().cloned());
     let mut set = |name: &str, value: String| env.insert(name.into(), value.into());
     set("FORKPOOL_SLOT", slot.to_string());
     set("FORKPOOL_WORKERS", workers.to_string());

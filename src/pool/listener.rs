@@ -18,11 +18,14 @@ pub struct Listener {
     pub slot: u32,
     /// Workers are forked from a template, and not started cold.
     pub forks: bool,
+    /// `worker w3`, or `host node1`.
+    pub name: String,
     pub outcomes: Sender<Message>,
     pub cancel: Arc<Cancel>,
     pub reporter: Reporter,
     pub counters: Arc<Counters>,
     pub glances: Arc<Glances>,
+    pub is_agent: bool,
 }
 
 impl Ear for Listener {
@@ -34,19 +37,34 @@ impl Ear for Listener {
 
     fn news(&mut self, news: News) {
         let (reporter, counters) = (&self.reporter, &self.counters);
-        let name = format!("w{}", self.slot);
+        let name = &self.name;
         match news {
-            News::Started => reporter.verbose(format!("worker {name} started{}", self.how())),
+            News::Started => reporter.verbose(format!("{name} started{}", self.how())),
             News::StartFailed(words) => {
                 counters.restarted();
                 reporter.verbose(words);
             }
+            News::Proven if self.is_agent => {
+                // The desk is gone only when the run has ended.
+                let _ = self.outcomes.send(Message::Proven);
+            }
+            News::Proven => {}
+            News::HostReady(workers) => {
+                reporter.verbose(format!("{name} is ready with {}", counted(workers as u64, "worker")));
+            }
+            News::LeftOut(words) => reporter.notice(words),
             News::Starved(words) => reporter.notice(words),
             News::GaveUp(error) => self.cancel.raise(Level::Abort, Reason::Failed(error)),
-            News::Fatal(error) => self.cancel.raise(Level::Abort, Reason::Failed(fatal_error(&error))),
+            News::Fatal(error) => {
+                if self.is_agent {
+                    // As above.
+                    let _ = self.outcomes.send(Message::Unfit);
+                }
+                self.cancel.raise(Level::Abort, Reason::Failed(fatal_error(&error)));
+            }
             News::NotReplaced(why) => {
                 counters.restarted();
-                reporter.notice(format!("worker {name} is not replaced yet, the others go on: {why}"));
+                reporter.notice(format!("{name} is not replaced yet, the others go on: {why}"));
             }
             News::Renewed(workers) => reporter.notice(format!("{} replaced", counted(workers as u64, "worker"))),
             News::Lost(words) => {
@@ -55,17 +73,17 @@ impl Ear for Listener {
             }
             News::Recycled => {
                 counters.recycled();
-                reporter.verbose(format!("worker {name} was recycled"));
+                reporter.verbose(format!("{name} was recycled"));
             }
             News::Buried => reporter.log_end(self.slot),
             News::Doing(doing) => self.glances.put(self.slot, doing),
             News::Asynchronous => counters.asynchronous(),
             News::NotSerial => reporter.notice(format!(
-                "worker {name} answers out of order, so each worker gets one job at a time from now on (--concurrency \
+                "{name} answers out of order, so each worker gets one job at a time from now on (--concurrency \
                  K gives it K at once)"
             )),
             News::Silent(silent) => reporter.hint(format!(
-                "worker {name} has read its first job and has answered nothing for {}; many programs hold their output \
+                "{name} has read its first job and has answered nothing for {}; many programs hold their output \
                  back in a pipe: try sed -u, jq --unbuffered, python -u, stdbuf -oL",
                 whole_seconds(silent.as_secs_f64())
             )),
@@ -76,6 +94,11 @@ impl Ear for Listener {
                 humantime::format_duration(limit),
             )),
             News::Lingering(slots, rest) => reporter.notice(lingering(&slots, rest)),
+            News::Progress { job, data } if self.is_agent => {
+                // The desk is gone only when the run has ended.
+                let _ = self.outcomes.send(Message::Progress(job, data));
+            }
+            News::HeldBack { .. } if self.is_agent => {}
             News::Progress { job, data } => reporter.progress(job, &data),
             News::HeldBack { job, pause } => reporter.notice(format!(
                 "no job is given out for {}: the error of job {job} asks for that (retry_after, pause)",
@@ -138,11 +161,13 @@ mod tests {
             listener: Listener {
                 slot: 3,
                 forks: false,
+                name: "worker w3".to_owned(),
                 outcomes,
                 cancel,
                 reporter: Reporter::silent(),
                 counters,
                 glances,
+                is_agent: false,
             },
             messages,
         }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use rustix::io::Errno;
 
+use super::luggage;
 use super::memory_events::MemoryEvents;
 use super::process::Process;
 use super::seat::{WorkerControl, Wrote};
@@ -45,14 +46,22 @@ impl Machine {
 }
 
 impl WorkerControl for Machine {
-    fn spawn(&mut self) -> io::Result<()> {
+    fn spawn(&mut self) -> io::Result<Vec<u8>> {
         assert!(self.process.is_none(), "the old worker has been buried");
         self.memory_events = MemoryEvents::now();
-        self.process = Some(match &self.template {
-            Some(template) => template.start_worker(self.slot)?,
-            None => Process::spawn(&self.settings.command, self.slot, self.settings.workers)?,
-        });
-        Ok(())
+        let settings = &self.settings;
+        let Some(hosts) = &settings.hosts else {
+            self.process = Some(match &self.template {
+                Some(template) => template.start_worker(self.slot)?,
+                None => Process::spawn(&settings.command, self.slot, settings.workers)?,
+            });
+            return Ok(Vec::new());
+        };
+        // The files are read anew for each start, so that a replacement by order brings an edited handler.
+        let host = &hosts.list[self.slot as usize];
+        let opening = luggage::pack(hosts, host)?;
+        self.process = Some(Process::spawn(&host.command, self.slot, settings.workers)?);
+        Ok(opening)
     }
 
     fn write(&mut self, bytes: &[u8]) -> Wrote {

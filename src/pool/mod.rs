@@ -15,12 +15,16 @@ mod reins;
 
 // A slot: its poll loop, one round of it, and who hears of it.
 mod slot;
-mod seat;
+pub mod seat;
 mod listener;
 mod fatal;
 
-// What is decided about a slot's worker.
+// What is decided about what a slot keeps: a worker, or a host with all its workers.
+pub mod life;
+mod outbox;
+mod pipes;
 mod session;
+pub mod host;
 
 // A slot's worker as a process of the system.
 mod machine;
@@ -28,6 +32,7 @@ pub mod template;
 pub mod process;
 mod program;
 mod launch;
+pub mod luggage;
 pub mod exited;
 mod group_memory;
 mod memory_events;
@@ -52,15 +57,18 @@ use crate::words::error::{Error, HIGHER_LIMIT, Result, reason};
 use crate::words::job::Job;
 use crate::words::message::Message;
 use dispatch::{Dispatch, Limits, Wakes};
+use host::HostSession;
+use life::Life;
 use listener::Listener;
 use machine::Machine;
-use reins::Reins;
 use seat::Seat;
+use session::Session;
 use settings::PoolSettings;
 use slot::Slot;
 use template::{Keeper, Template};
 
 pub use fatal::{error_text, fatal_error};
+pub use reins::Reins;
 pub use seat::account;
 
 /// A pool that is set up; `start` starts its workers.
@@ -84,6 +92,8 @@ pub struct Shared {
     pub reporter: Reporter,
     pub counters: Arc<Counters>,
     pub glances: Arc<Glances>,
+    /// This is the agent of a host: progress goes to whoever gave the jobs.
+    pub is_agent: bool,
 }
 
 impl Pool {
@@ -111,8 +121,13 @@ impl Pool {
                 }
             }
         };
-        let limits =
-            Limits { window: settings.window, memory: settings.memory, queued: workers * settings.ahead(), workers };
+        let limits = Limits {
+            window: settings.window,
+            memory: settings.memory,
+            queued: workers * settings.ahead(),
+            workers,
+            leaves_out: settings.hosts.is_some(),
+        };
         let dispatch = Arc::new(Dispatch::new(limits, settings.rate, has_worked, fresh, ring));
         let template = if settings.preload {
             children::adopt_orphans().map_err(starved)?;
@@ -197,17 +212,26 @@ impl Starter {
         let listener = Listener {
             slot: number,
             forks: self.template.is_some(),
+            name: self.settings.name_of(number),
             outcomes: shared.outcomes.clone(),
             cancel: Arc::clone(&shared.cancel),
             reporter: shared.reporter.clone(),
             counters: Arc::clone(&shared.counters),
             glances: Arc::clone(&shared.glances),
+            is_agent: shared.is_agent,
         };
         let machine = Machine::new(number, Arc::clone(&self.settings), self.template.clone());
         let seed = u64::from(number) ^ (u64::from(std::process::id()) << 32);
         let now = shared.clock.now();
         let (settings, dispatch) = (Arc::clone(&self.settings), Arc::clone(&self.dispatch));
-        let seat = Seat::new(number, settings, dispatch, machine, listener, seed, now);
+        let session: Box<dyn Life> = match &settings.hosts {
+            Some(hosts) => {
+                let name = &hosts.list[number as usize].name;
+                Box::new(HostSession::new(name, Arc::clone(&settings), now, seed))
+            }
+            None => Box::new(Session::new(number, Arc::clone(&settings), now, seed)),
+        };
+        let seat = Seat::new(number, settings, dispatch, session, machine, listener, now);
         let bell = self.bells[number as usize].clone();
         let slot = Slot::new(seat, bell, shared.clock.clone(), shared.reporter.clone());
         guarded(format!("w{number}"), shared.outcomes.clone(), move || slot.run()).map_err(|error| {
@@ -236,7 +260,8 @@ impl Starter {
         let mut threads = Vec::new();
         let until = Instant::now() + MOMENT;
         for number in 1..self.bells.len() as u32 {
-            if !self.dispatch.has_work_for(u64::from(number) + 1, until) {
+            // All hosts are called, however few jobs there are: one may not answer.
+            if self.settings.hosts.is_none() && !self.dispatch.has_work_for(u64::from(number) + 1, until) {
                 break;
             }
             match self.start(number) {

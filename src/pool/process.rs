@@ -13,7 +13,7 @@ use crate::sys::children::{self, Child};
 use crate::sys::spawn::Ends;
 use crate::words::worker::{Channel, WorkerCommand};
 
-pub use super::program::find;
+pub use super::program::{find, find_all};
 
 /// A running worker: its process and our ends of its pipes, all non-blocking.
 pub struct Process {
@@ -279,7 +279,13 @@ mod tests {
     /// A worker that is a shell: it runs `script` and then reads its input.
     fn shell(script: &str) -> Process {
         let args = ["-c".into(), format!("{script}; cat").into()].to_vec();
-        let command = WorkerCommand { wrap: Vec::new(), program: "/bin/sh".into(), args, channel: Channel::Stdio };
+        let command = WorkerCommand {
+            wrap: Vec::new(),
+            program: "/bin/sh".into(),
+            args,
+            channel: Channel::Stdio,
+            env: Vec::new(),
+        };
         Process::spawn(&command, 0, 1).unwrap()
     }
 

@@ -5,8 +5,19 @@ use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
+use super::settings::PoolSettings;
 use crate::words::error::{Error, Result, reason};
 use crate::words::worker::WorkerCommand;
+
+/// What is started for the slots of a pool: the worker's program, or what leads to each host. All of them are looked for,
+/// and the first is returned.
+pub fn find_all(settings: &PoolSettings) -> Result<PathBuf> {
+    let Some(hosts) = &settings.hosts else { return find(&settings.command) };
+    let mut paths = hosts.list.iter().map(|host| find(&host.command));
+    let first = paths.next().expect("there is a host, or there would be no list of them")?;
+    paths.try_for_each(|path| path.map(drop))?;
+    Ok(first)
+}
 
 /// The worker's program, as a path. The wrapper is looked for as well (`--wrap`), as the first slot has it.
 pub fn find(command: &WorkerCommand) -> Result<PathBuf> {

@@ -13,8 +13,10 @@ use bytes::Bytes;
 use super::delivery::Delivery;
 use super::dispatch::{Consequence, Dispatch, Failure, Turn};
 use super::fatal::fatal_error;
-use super::session::{Action, Report, Session};
+use super::life::Life;
+use super::outbox::{Action, Report};
 use super::settings::PoolSettings;
+use crate::text::people::counted;
 use crate::words::cancel::Level;
 use crate::words::doing::Doing;
 use crate::words::error::{Error, HIGHER_LIMIT, reason};
@@ -22,9 +24,9 @@ use crate::words::outcome::Outcome;
 
 /// What a seat does to its worker's process.
 pub trait WorkerControl {
-    /// Starts a worker. The one before it has been buried. The kind of the error is `NotConnected` where there is no
-    /// template now to fork it from.
-    fn spawn(&mut self) -> io::Result<()>;
+    /// Starts a worker. The one before it has been buried. Returns what it is to be told first. The kind of the error is
+    /// `NotConnected` where there is no template now to fork it from.
+    fn spawn(&mut self) -> io::Result<Vec<u8>>;
     fn write(&mut self, bytes: &[u8]) -> Wrote;
     /// Says that a job of so many bytes is about to be written, for which a larger pipe may be worth while.
     fn expect(&mut self, bytes: usize);
@@ -66,6 +68,12 @@ pub enum News {
     Starved(String),
     /// The pool cannot go on.
     GaveUp(Error),
+    /// A worker has shown that it works.
+    Proven,
+    /// The agent of a host is ready, and keeps so many workers.
+    HostReady(usize),
+    /// A host has failed to start again and again, and the others go on without it; in words.
+    LeftOut(String),
     /// A worker is gone that was to go on; in words.
     Lost(String),
     Recycled,
@@ -107,7 +115,7 @@ pub enum News {
 
 pub struct Seat<M, E> {
     pub number: u32,
-    pub session: Session,
+    pub session: Box<dyn Life>,
     pub machine: M,
     settings: Arc<PoolSettings>,
     dispatch: Arc<Dispatch>,
@@ -150,19 +158,18 @@ const UNTIL_HELD: Duration = Duration::from_millis(20);
 const UNTIL_STOPPED: Duration = Duration::from_millis(100);
 
 impl<M: WorkerControl, E: Ear> Seat<M, E> {
-    /// `seed` makes the jitter of this slot.
     pub fn new(
         number: u32,
         settings: Arc<PoolSettings>,
         dispatch: Arc<Dispatch>,
+        session: Box<dyn Life>,
         machine: M,
         ear: E,
-        seed: u64,
         now: Instant,
     ) -> Seat<M, E> {
         Seat {
             number,
-            session: Session::new(number, Arc::clone(&settings), now, seed),
+            session,
             machine,
             settings,
             dispatch,
@@ -252,7 +259,7 @@ impl<M: WorkerControl, E: Ear> Seat<M, E> {
         }
         if orders.paused != self.paused {
             self.paused = orders.paused;
-            self.machine.signal(if orders.paused { libc::SIGSTOP } else { libc::SIGCONT });
+            self.session.hold(orders.paused);
         }
     }
 
@@ -295,10 +302,10 @@ impl<M: WorkerControl, E: Ear> Seat<M, E> {
     fn start(&mut self, now: Instant) {
         self.has_started = true;
         match self.machine.spawn() {
-            Ok(()) => {
+            Ok(opening) => {
                 self.dispatch.started(self.number);
                 self.close_when_written = false;
-                self.session.spawned(now);
+                self.session.spawned(opening, now);
                 self.ear.news(News::Started);
             }
             Err(error) => self.failed_to_spawn(&error, now),
@@ -310,7 +317,7 @@ impl<M: WorkerControl, E: Ear> Seat<M, E> {
             return self.session.pause(now + UNTIL_HELD);
         }
         let program = self.settings.command.program.to_string_lossy();
-        let words = format!("cannot start worker w{}: {program}: {}", self.number, reason(error));
+        let words = format!("cannot start {}: {program}: {}", self.settings.name_of(self.number), reason(error));
         let starved = [libc::EAGAIN, libc::EMFILE, libc::ENFILE, libc::ENOMEM];
         if error.raw_os_error().is_some_and(|code| starved.contains(&code)) {
             if !std::mem::replace(&mut self.told_starved, true) {
@@ -344,8 +351,18 @@ impl<M: WorkerControl, E: Ear> Seat<M, E> {
     fn failed_start(&mut self, failure: Failure, words: &str, hint: Option<&str>, now: Instant) {
         match self.dispatch.failed_start(self.number, failure) {
             Consequence::Pause(pause) => self.session.pause(now + pause),
+            Consequence::LeaveOut(failures) => {
+                self.session.leave_out();
+                self.ear.news(News::LeftOut(format!(
+                    "{words}; it is left out after {}",
+                    counted(u64::from(failures), "failed start")
+                )));
+            }
             Consequence::GiveUp(failures) => {
-                let message = format!("workers keep failing to start ({failures} in a row): {words}");
+                let message = match failure {
+                    Failure::OfHost => words.to_owned(),
+                    _ => format!("workers keep failing to start ({failures} in a row): {words}"),
+                };
                 let wrap = || {
                     let wrapper = self.settings.command.wrap.first()?;
                     Some(format!("--wrap puts {wrapper} before the worker: it may be that which fails"))
@@ -379,8 +396,8 @@ impl<M: WorkerControl, E: Ear> Seat<M, E> {
     /// Does what the session decided, and passes on what it has to say.
     fn settle(&mut self, now: Instant) {
         loop {
-            let actions = std::mem::take(&mut self.session.out.actions);
-            let reports = std::mem::take(&mut self.session.out.reports);
+            let actions = std::mem::take(&mut self.session.out().actions);
+            let reports = std::mem::take(&mut self.session.out().reports);
             if actions.is_empty() && reports.is_empty() {
                 break;
             }
@@ -390,8 +407,8 @@ impl<M: WorkerControl, E: Ear> Seat<M, E> {
         if self.close_when_written {
             self.write(now);
         }
-        let mut outcomes = std::mem::take(&mut self.session.out.outcomes);
-        let returned = std::mem::take(&mut self.session.out.returned);
+        let mut outcomes = std::mem::take(&mut self.session.out().outcomes);
+        let returned = std::mem::take(&mut self.session.out().returned);
         if !returned.is_empty() {
             let refused = self.dispatch.give_back(returned, now);
             if !refused.is_empty() {
@@ -399,7 +416,7 @@ impl<M: WorkerControl, E: Ear> Seat<M, E> {
                 outcomes.extend(refused.into_iter().map(|delivery| delivery.not_run(&why)));
             }
         }
-        if std::mem::take(&mut self.session.out.answered) {
+        if std::mem::take(&mut self.session.out().answered) {
             self.dispatch.answered();
         }
         if !outcomes.is_empty() {
@@ -431,9 +448,14 @@ impl<M: WorkerControl, E: Ear> Seat<M, E> {
                 } else {
                     self.ear.news(News::StartFailed(words.clone()));
                 }
-                return self.failed_start(failure, &words, hint, now);
+                return self.failed_start(failure, &words, hint.as_deref(), now);
             }
-            Report::Proven => return self.dispatch.proven(self.number),
+            Report::Proven => {
+                self.dispatch.proven(self.number);
+                News::Proven
+            }
+            Report::HostReady(workers) => News::HostReady(workers),
+            Report::GaveUp(error) => News::GaveUp(error),
             Report::NotSerial if self.dispatch.not_serial() => News::NotSerial,
             Report::NotSerial => return,
             Report::Silent(silent) if self.settings.supplied => match self.dispatch.loading() {

@@ -1,5 +1,7 @@
 //! What the pool is told: which workers, how many jobs each may hold, and every limit.
 
+use std::ffi::OsString;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::policies::{RecyclePolicy, RetryPolicy};
@@ -35,6 +37,31 @@ pub struct PoolSettings {
     /// Outcomes carry their job's data (for `--echo`, CSV and `--rejects`).
     pub keep_jobs: bool,
     pub redact: Vec<String>,
+    /// The hosts whose workers are used instead of workers of this machine: each of them is a slot of the pool.
+    pub hosts: Option<HostSettings>,
+}
+
+/// The hosts of a run, and what their agents are told.
+#[derive(Debug, Clone)]
+pub struct HostSettings {
+    pub list: Vec<Host>,
+    /// The command line of the run, as it was typed.
+    pub words: Vec<OsString>,
+    /// Where the workers are to run, if there is such a directory on the host.
+    pub directory: Option<PathBuf>,
+    /// Names of variables of this process's environment that the workers are to have.
+    pub env: Vec<String>,
+    /// Files that are sent along.
+    pub files: Vec<PathBuf>,
+}
+
+#[derive(Debug, Clone)]
+pub struct Host {
+    pub name: String,
+    /// How many workers; what -j says there if this is `None`.
+    pub workers: Option<usize>,
+    /// What carries the stream to the agent.
+    pub command: WorkerCommand,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +75,22 @@ pub enum Depth {
 pub const AUTO_DEPTH_MAX: usize = 512;
 
 impl PoolSettings {
+    /// How many jobs a worker of a host has in its hands where none is queued for it.
+    pub fn in_hands(&self) -> usize {
+        match self.depth {
+            Depth::Auto if self.concurrency == 1 && self.batch.is_none() => 1,
+            _ => self.ahead(),
+        }
+    }
+
+    /// The name of a slot for people: `worker w3`, or `host node1`.
+    pub fn name_of(&self, slot: u32) -> String {
+        match &self.hosts {
+            Some(hosts) => format!("host {}", hosts.list[slot as usize].name),
+            None => format!("worker w{slot}"),
+        }
+    }
+
     /// How many jobs one worker may have in its hands, at most.
     pub fn ahead(&self) -> usize {
         ahead(self.depth, self.concurrency, self.batch)

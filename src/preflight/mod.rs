@@ -60,7 +60,7 @@ struct Written {
 /// Looks at everything. The error says why the run is refused; all files are as they were then.
 pub fn look(settings: &Settings, context: &Context) -> Result<Ready> {
     room::provide_descriptors(settings)?;
-    let program = process::find(&settings.pool.command)?;
+    let program = process::find_all(&settings.pool)?;
     let inputs = source::open_files(&settings.input)?;
     let mut made = Made::default();
     let written = Written::open(settings, &mut made)?;

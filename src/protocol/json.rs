@@ -168,6 +168,11 @@ fn normal_error(line: &Bytes, raw: &RawValue) -> (Bytes, RetryAdvice) {
     (Bytes::from(named), advice)
 }
 
+/// What an error, as it stands in an outcome, says of being run again.
+pub fn advice(error: &Bytes) -> RetryAdvice {
+    serde_json::from_slice(error).map_or(RetryAdvice::default(), |raw| normal_error(error, raw).1)
+}
+
 fn non_error(raw: &RawValue) -> Bytes {
     /// Enough to recognise a value by; the whole of it is in `value`.
     const SHOWN: usize = 200;

@@ -7,8 +7,11 @@ mod json;
 mod lines;
 mod node_ipc;
 mod reply;
+pub mod stream;
 
 use bytes::Bytes;
+
+pub use json::advice as advice_of;
 
 pub use reply::{Body, Reply};
 

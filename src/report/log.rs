@@ -10,7 +10,7 @@ use std::ops::Range;
 use bytes::Bytes;
 
 use crate::text::people::escape_bytes;
-use crate::words::worker::process_name;
+use crate::words::slots::SlotNames;
 
 /// Pieces of lines that have not ended, by slot.
 #[derive(Debug, Default)]
@@ -63,11 +63,12 @@ pub enum Colours {
 }
 
 /// Appends whole lines to `out`, each with its slot in front.
-pub fn show(slot: u32, lines: &[u8], colours: Colours, out: &mut String) {
+pub fn show(slot: u32, names: &SlotNames, lines: &[u8], colours: Colours, out: &mut String) {
     for line in lines.split_inclusive(|&byte| byte == b'\n') {
         let line = line.strip_suffix(b"\n").unwrap_or(line);
-        out.push_str(&format!("{}: ", process_name(slot)));
-        show_line(&line[visible(line)], colours, out);
+        let (mark, line) = names.mark(slot, &line[visible(line)]);
+        out.push_str(&mark);
+        show_line(line, colours, out);
         out.push('\n');
     }
 }
@@ -136,12 +137,12 @@ mod tests {
             let mut rest = text.as_bytes();
             for cut in cuts {
                 let (piece, left) = rest.split_at(cut.min(rest.len()));
-                show(1, &log.push(1, Bytes::copy_from_slice(piece)), Colours::Shown, &mut out);
-                show(2, &log.push(2, Bytes::new()), Colours::Shown, &mut out);
+                show(1, &SlotNames::default(), &log.push(1, Bytes::copy_from_slice(piece)), Colours::Shown, &mut out);
+                show(2, &SlotNames::default(), &log.push(2, Bytes::new()), Colours::Shown, &mut out);
                 rest = left;
             }
-            show(1, &log.push(1, Bytes::copy_from_slice(rest)), Colours::Shown, &mut out);
-            show(1, &log.end(1), Colours::Shown, &mut out);
+            show(1, &SlotNames::default(), &log.push(1, Bytes::copy_from_slice(rest)), Colours::Shown, &mut out);
+            show(1, &SlotNames::default(), &log.end(1), Colours::Shown, &mut out);
             let expected: String = text.split_terminator('\n').map(|line| format!("w1: {line}\n")).collect();
             prop_assert_eq!(out, expected);
         }
@@ -150,7 +151,9 @@ mod tests {
     #[test]
     fn what_the_template_writes_is_told_from_what_a_worker_does() {
         let mut out = String::new();
-        [3, TEMPLATE].into_iter().for_each(|slot| show(slot, b"hello\n", Colours::Shown, &mut out));
+        [3, TEMPLATE]
+            .into_iter()
+            .for_each(|slot| show(slot, &SlotNames::default(), b"hello\n", Colours::Shown, &mut out));
         assert_eq!(out, "w3: hello\ntemplate: hello\n");
     }
 
@@ -166,7 +169,7 @@ mod tests {
     fn check(lines: &str, shown: &str, removed: &str) {
         for (colours, expected) in [(Colours::Shown, shown), (Colours::Removed, removed)] {
             let mut out = String::new();
-            show(0, lines.as_bytes(), colours, &mut out);
+            show(0, &SlotNames::default(), lines.as_bytes(), colours, &mut out);
             assert_eq!(out, expected, "{colours:?}");
         }
     }
@@ -205,7 +208,7 @@ mod tests {
             assert!(log.partial[&0].len() <= LINE + 20);
         }
         let mut out = String::new();
-        show(0, &log.push(0, Bytes::from_static(b"\rdone\n")), Colours::Removed, &mut out);
+        show(0, &SlotNames::default(), &log.push(0, Bytes::from_static(b"\rdone\n")), Colours::Removed, &mut out);
         assert_eq!(out, "w0: done\n");
     }
 }

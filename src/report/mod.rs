@@ -77,7 +77,8 @@ impl Reporter {
         let body = move || {
             let shown = Shown::new(&settings, Instant::now());
             let colours = if terminal::has_colours() { Colours::Shown } else { Colours::Removed };
-            Voice { notes, counters, clock, shown, colours, progress_file, verbosity }.run();
+            let names = settings.names;
+            Voice { notes, counters, clock, shown, colours, progress_file, verbosity, names }.run();
         };
         std::thread::Builder::new().name("reporter".to_owned()).spawn(body)?;
         Ok(reporter)

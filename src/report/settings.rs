@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::words::slots::SlotNames;
+
 #[derive(Debug, Clone)]
 pub struct ReportSettings {
     pub progress: Progress,
@@ -10,6 +12,7 @@ pub struct ReportSettings {
     pub log_dir: Option<PathBuf>,
     pub summary_file: Option<PathBuf>,
     pub verbosity: Verbosity,
+    pub names: SlotNames,
     /// Records go to stdout.
     pub records_on_stdout: bool,
 }

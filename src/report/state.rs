@@ -11,6 +11,7 @@ use super::estimate::rate as rate_so_far;
 use super::summary::error_lines;
 use crate::text::people::{count, counted, rate, seconds, short_time};
 use crate::words::doing::{Doing, Queue};
+use crate::words::slots::SlotNames;
 
 /// What the workers do, each as its slot has said it last.
 #[derive(Debug, Default)]
@@ -38,6 +39,7 @@ pub fn lines(
     details: &Details,
     queue: Queue,
     workers: BTreeMap<u32, Doing>,
+    names: &SlotNames,
     elapsed: Duration,
     now: Instant,
 ) -> Vec<String> {
@@ -63,7 +65,8 @@ pub fn lines(
     }
     let mut workers: Vec<(u32, Doing)> = workers.into_iter().collect();
     workers.sort_by_key(|(_, doing)| Reverse(urgency(doing)));
-    lines.extend(workers.iter().take(WORKERS).map(|(slot, doing)| format!("  w{slot}: {}", words(doing))));
+    lines
+        .extend(workers.iter().take(WORKERS).map(|(slot, doing)| format!("  {}: {}", names.name(*slot), words(doing))));
     if workers.len() > WORKERS {
         let rest = &workers[WORKERS..];
         let busy = rest.iter().filter(|(_, doing)| matches!(doing, Doing::Running { .. })).count();
@@ -113,7 +116,7 @@ mod tests {
         counters.ended(&outcomes(Status::Died, 2), Instant::now());
         let workers = (0..).zip(workers).collect();
         let details = counters.copy_of_details();
-        lines(&counters.snapshot(), &details, queue, workers, 12 * SECOND, Instant::now())
+        lines(&counters.snapshot(), &details, queue, workers, &SlotNames::default(), 12 * SECOND, Instant::now())
     }
 
     const NONE: Queue = Queue { waiting: 7, is_held: false, is_behind: false };

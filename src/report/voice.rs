@@ -16,6 +16,7 @@ use crate::sys::clock::Clock;
 use crate::text::destination::Destination;
 use crate::text::people::{counted, escape};
 use crate::words::error::reason;
+use crate::words::slots::SlotNames;
 
 /// What the thread needs.
 pub struct Voice {
@@ -27,6 +28,7 @@ pub struct Voice {
     pub colours: Colours,
     pub progress_file: Option<Arc<Destination>>,
     pub verbosity: Verbosity,
+    pub names: SlotNames,
 }
 
 /// The state of the thread.
@@ -106,7 +108,7 @@ impl Speaking {
 
     fn add(&mut self, note: Note) {
         match note {
-            Note::Log { slot, lines } => log::show(slot, &lines, self.voice.colours, &mut self.text),
+            Note::Log { slot, lines } => log::show(slot, &self.voice.names, &lines, self.voice.colours, &mut self.text),
             Note::Progress { job, data } => self.add_to_file(job, &data),
             Note::Notice(words) => self.add_line(&words),
             Note::Error(words) => {

@@ -131,7 +131,7 @@ pub fn command(handler: &HandlerChoice, manner: &Manner) -> Result<WorkerCommand
     let program = words.remove(0);
     shim.add_code(&code, &program, &mut args);
     args.push(spec.to_string().into());
-    Ok(WorkerCommand { wrap: Vec::new(), program: program.into(), args, channel: Channel::Private })
+    Ok(WorkerCommand { wrap: Vec::new(), program: program.into(), args, channel: Channel::Private, env: Vec::new() })
 }
 
 /// Refuses functions that contradict each other.

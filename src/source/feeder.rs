@@ -226,7 +226,7 @@ fn offer(feed: &mut Feed, frames: impl ExactSizeIterator<Item = (u64, Frame)>, p
     let mut failure = None;
     for (number, frame) in frames {
         match job(frame, number, feed.timeout_field.as_deref(), place) {
-            Err(outcome) => bad.push(outcome),
+            Err(outcome) => bad.push(*outcome),
             Ok(job) => match feed.recall(job) {
                 Recalled::ToRun(job) => jobs.push(job),
                 Recalled::Done(outcome) => restored.push(outcome),
@@ -245,7 +245,7 @@ fn offer(feed: &mut Feed, frames: impl ExactSizeIterator<Item = (u64, Frame)>, p
 }
 
 /// The job that a frame is, or the outcome of one that is none.
-fn job(frame: Frame, number: u64, timeout_field: Option<&str>, place: &str) -> Result<Job, Outcome> {
+fn job(frame: Frame, number: u64, timeout_field: Option<&str>, place: &str) -> Result<Job, Box<Outcome>> {
     let line = frame.line;
     let mut extra = frame.extra;
     let (data, reason) = match frame.data {
@@ -264,7 +264,7 @@ fn job(frame: Frame, number: u64, timeout_field: Option<&str>, place: &str) -> R
     if reason.contains(NOT_UTF8) {
         error = error.with("hint", CONVERT);
     }
-    Err(Outcome::unrun(Job { number, line, data, extra }, Status::BadInput, &error))
+    Err(Box::new(Outcome::unrun(Job { number, line, data, extra }, Status::BadInput, &error)))
 }
 
 /// The time limit that a job brings along: a number of seconds, or a text such as `500ms`.

@@ -1,5 +1,7 @@
 //! What the collector is told, by the source and by the slots.
 
+use bytes::Bytes;
+
 use super::error::Error;
 use super::outcome::Outcome;
 
@@ -9,6 +11,12 @@ pub enum Message {
     Outcomes(Vec<Outcome>),
     /// Outcomes of an earlier run, from the journal.
     Restored(Vec<Outcome>),
+    /// A worker has shown that it works.
+    Proven,
+    /// No worker will ever work, wherever it is started.
+    Unfit,
+    /// What a worker has said of a job under way, as JSON, where nobody else hears of it.
+    Progress(u64, Bytes),
     /// No more jobs will be read.
     InputEnded(InputEnd),
     /// The thread of this name has died of a bug; the jobs that it had may be lost.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::host::HostId;
 use super::job::Job;
 use crate::text::json::field;
 
@@ -41,6 +42,11 @@ impl Status {
         !matches!(self, Status::Ok | Status::NotRun)
     }
 
+    /// Whether an attempt that ended so ended its worker as well.
+    pub fn is_of_the_worker(self) -> bool {
+        matches!(self, Status::Timeout | Status::Died | Status::BadReply)
+    }
+
     pub fn from_name(name: &str) -> Option<Status> {
         Status::ALL.into_iter().find(|status| status.name() == name)
     }
@@ -55,7 +61,9 @@ pub struct Outcome {
     pub payload: Bytes,
     /// Deliveries to a worker; 0 when the job never reached one.
     pub attempts: u32,
-    /// The slot that ran the last attempt.
+    /// Where the last attempt ran.
+    pub host: HostId,
+    /// The slot of that host that ran the last attempt.
     pub worker: Option<u32>,
     /// How many jobs the call of the handler had that gave the outcome; 0 where jobs are not handed over in batches.
     pub batch: u16,
@@ -71,7 +79,16 @@ impl Outcome {
 
     /// An outcome of a job that no worker has begun.
     pub fn unrun(job: Job, status: Status, error: &JobError) -> Outcome {
-        Outcome { job, status, payload: error.to_json(), attempts: 0, worker: None, batch: 0, elapsed: Duration::ZERO }
+        Outcome {
+            job,
+            status,
+            payload: error.to_json(),
+            attempts: 0,
+            host: HostId::HERE,
+            worker: None,
+            batch: 0,
+            elapsed: Duration::ZERO,
+        }
     }
 }
 

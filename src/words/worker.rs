@@ -11,6 +11,8 @@ pub struct WorkerCommand {
     pub program: OsString,
     pub args: Vec<OsString>,
     pub channel: Channel,
+    /// Variables beside those of this process.
+    pub env: Vec<(OsString, OsString)>,
 }
 
 impl WorkerCommand {
@@ -64,7 +66,7 @@ mod tests {
         let words = |wrap: &[&str]| {
             let wrap = wrap.iter().map(|word| word.to_string()).collect();
             let args = vec!["{slot}".into()];
-            let command = WorkerCommand { wrap, program: "w".into(), args, channel: Channel::Stdio };
+            let command = WorkerCommand { wrap, program: "w".into(), args, channel: Channel::Stdio, env: Vec::new() };
             let (program, args) = command.words(12);
             std::iter::once(program).chain(args).map(|word| word.into_string().unwrap()).collect::<Vec<_>>()
         };

@@ -11,6 +11,7 @@ mod compressed;
 mod first_mistakes;
 mod formats;
 mod handlers;
+mod hosts;
 mod json_files;
 mod node_ipc;
 mod reporting;

@@ -125,7 +125,7 @@ impl Dispatcher {
             recycling: None,
             renewal: Renewal::default(),
             keeper: None,
-            starts: Starts::new(has_worked),
+            starts: Starts::new(has_worked, limits.leaves_out),
             starts_are_held: false,
             ending: ToldOnce::default(),
             loading: ToldOnce::default(),
@@ -422,7 +422,7 @@ impl Dispatcher {
     /// The worker of `slot` has said that it is ready, or has answered.
     pub fn proven(&mut self, slot: u32) {
         self.loading.remove(slot);
-        self.starts.proven();
+        self.starts.proven(slot);
     }
 
     /// A worker of `slot` has ended, or could not be had, before it showed that it works.
@@ -430,7 +430,13 @@ impl Dispatcher {
         if self.may_fail(slot) {
             return Consequence::Pause(restart_pause(u32::MAX));
         }
-        self.starts.failed(failure, self.slots.len())
+        let consequence = self.starts.failed(slot, failure, self.slots.len());
+        if matches!(consequence, Consequence::LeaveOut(_)) {
+            // Whoever counted on this slot's worker asks again.
+            self.leave(slot, SlotState::Away);
+            self.rouse();
+        }
+        consequence
     }
 
     /// From now on no worker is started, or workers are started again.

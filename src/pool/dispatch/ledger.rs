@@ -16,6 +16,8 @@ pub struct Limits {
     /// How many jobs fill the queues of all workers.
     pub queued: usize,
     pub workers: usize,
+    /// A slot whose workers keep failing to start is left out, as long as there are others.
+    pub leaves_out: bool,
 }
 
 #[derive(Debug)]
@@ -65,7 +67,7 @@ impl Ledger {
     /// Whether there is room for a job of `size` bytes, and for so many more that it is worth waking the source: it is
     /// to wake once for many jobs.
     pub fn is_low(&self, size: usize) -> bool {
-        let Limits { window, memory, queued, workers } = self.limits;
+        let Limits { window, memory, queued, workers, .. } = self.limits;
         // A window that is smaller than four times the queues of all workers would let them run empty while it is
         // emptied to half, so there the source is woken for each permit.
         let low = if window >= 4 * queued { window / 2 } else { window - 1 };
@@ -120,7 +122,7 @@ mod tests {
     use super::*;
 
     fn ledger(window: usize, memory: usize) -> Ledger {
-        Ledger::new(Limits { window, memory, queued: 8, workers: 4 })
+        Ledger::new(Limits { window, memory, queued: 8, workers: 4, leaves_out: false })
     }
 
     /// How many jobs of this size are admitted, of fifty.

@@ -2,6 +2,7 @@
 
 use crossbeam_channel::Receiver;
 
+use super::super::session::Session;
 use super::*;
 use crate::pool::dispatch::Limits;
 use crate::pool::exited::{Exited, How};
@@ -15,9 +16,9 @@ struct Stillborn {
 }
 
 impl WorkerControl for Stillborn {
-    fn spawn(&mut self) -> io::Result<()> {
+    fn spawn(&mut self) -> io::Result<Vec<u8>> {
         self.starts += 1;
-        self.refused.map_or(Ok(()), |code| Err(io::Error::from_raw_os_error(code)))
+        self.refused.map_or(Ok(Vec::new()), |code| Err(io::Error::from_raw_os_error(code)))
     }
 
     fn write(&mut self, _: &[u8]) -> Wrote {
@@ -63,14 +64,15 @@ impl Scene {
     /// Two slots, whose input may still bring jobs.
     fn new(refused: Option<i32>) -> Scene {
         let settings = Arc::new(PoolSettings { workers: 2, ..pool_settings("w") });
-        let limits = Limits { window: 100, memory: 1000, queued: 2, workers: 2 };
+        let limits = Limits { window: 100, memory: 1000, queued: 2, workers: 2, leaves_out: false };
         let dispatch = Arc::new(Dispatch::new(limits, None, false, crossbeam_channel::never(), |_| {}));
         let (told, news) = crossbeam_channel::unbounded();
         let now = Instant::now();
         let seat = |number| {
             let (settings, dispatch) = (Arc::clone(&settings), Arc::clone(&dispatch));
             let machine = Stillborn { refused, starts: 0 };
-            Seat::new(number, settings, dispatch, machine, Told(told.clone()), 0, now)
+            let session = Box::new(Session::new(number, Arc::clone(&settings), now, 0));
+            Seat::new(number, settings, dispatch, session, machine, Told(told.clone()), now)
         };
         Scene { seats: [0, 1].map(seat).into(), news, now }
     }

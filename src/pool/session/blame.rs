@@ -11,10 +11,10 @@ use super::death::Death;
 use super::ending::Why;
 use super::hands::{Call, Fate, Open};
 use super::live::{Live, Stage};
-use super::outbox::{Action, Report};
 use super::state::{Session, State};
 use crate::pool::delivery::Delivery;
 use crate::pool::dispatch::Failure;
+use crate::pool::outbox::{Action, Report};
 use crate::pool::policies::restart_pause;
 use crate::words::advice::RetryAdvice;
 use crate::words::cancel::Level;
@@ -138,7 +138,7 @@ impl Session {
                 if failure != Failure::AtStart {
                     self.pause_after_death(now);
                 }
-                Report::FailedStart(failure, death.full_words(), death.hint)
+                Report::FailedStart(failure, death.full_words(), death.hint.map(str::to_owned))
             }
             Some(Why::BadReply(..)) => Report::Lost(death.words.clone()),
             _ => {

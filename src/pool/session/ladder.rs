@@ -7,9 +7,8 @@ use super::ending::{ABANDONED, DUMP, Ending, LAST_WORDS, PROBE, Step, Why};
 use super::explain;
 use super::hands::Fate;
 use super::live::{Intake, ProcessState};
-use super::outbox::{Action, Report};
 use super::state::{Session, State};
-use crate::pool::exited::signal_name;
+use crate::pool::outbox::{Action, Report};
 use crate::words::advice::RetryAdvice;
 use crate::words::cancel::Level;
 use crate::words::outcome::{JobError, Status};
@@ -65,7 +64,7 @@ impl Session {
         self.signal(why, libc::SIGTERM, Step::Terminated, now + self.settings.grace, now);
     }
 
-    fn kill(&mut self, why: Why, now: Instant) {
+    pub(super) fn kill(&mut self, why: Why, now: Instant) {
         self.signal(why, libc::SIGKILL, Step::Killed, now + ABANDONED, now);
     }
 
@@ -178,17 +177,6 @@ impl Session {
         let reason = format!("the reply is longer than --max-reply-bytes ({} bytes)", self.settings.max_reply_bytes);
         let start = start[..start.len().min(explain::SHOWN)].to_vec();
         self.broken_protocol(&reason, &start, now);
-    }
-
-    /// The system has stopped the worker by this signal, because it used a terminal that is not its own. Nobody would
-    /// ever continue it, so it is killed.
-    pub fn suspended(&mut self, signal: i32, now: Instant) {
-        if !self.live().is_some_and(super::live::Live::is_unharmed) {
-            return;
-        }
-        let name = signal_name(signal);
-        let words = format!("was stopped by {name} and ended: a worker cannot use the terminal");
-        self.kill(Why::Suspended(words), now);
     }
 
     /// Ends the job whose fate is decided. A job that is to be run again stays until the worker is gone, so that it

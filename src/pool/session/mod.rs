@@ -18,7 +18,7 @@
 //! deadline is judged, so `received` must be called before `tick`.
 //!
 //! This file has what goes in. The others, in reading order: `state`, and in it `live` (a running worker) with `hands`
-//! (its jobs), `calls`, `wear`, `pace` and `pipes`; `replies` is what the worker says, `ending` and `ladder` bring it to its
+//! (its jobs), `calls`, `wear` and `pace`; `replies` is what the worker says, `ending` and `ladder` bring it to its
 //! end, `blame` and `death` say who is to blame for that end; `outbox` is what comes out.
 
 mod state;
@@ -27,7 +27,6 @@ mod hands;
 mod calls;
 mod wear;
 mod pace;
-mod pipes;
 
 mod replies;
 mod explain;
@@ -37,32 +36,29 @@ mod ladder;
 mod blame;
 mod death;
 
-mod outbox;
-
 use std::time::{Duration, Instant};
 
 use super::delivery::Delivery;
 use super::dispatch::{Recycling, Standing, WorkerState};
-use super::exited::Exited;
+use super::exited::{Exited, signal_name};
+use super::life::Life;
+use super::outbox::{Action, Outbox, Report};
 use crate::words::advice::RetryAdvice;
 use crate::words::cancel::Level;
 use crate::words::doing::Doing;
 use crate::words::outcome::{JobError, Outcome, Status};
 use blame::RETURNS;
+use ending::Why;
 use live::{Intake, Live, ProcessState, Stage};
 use state::State;
 use wear::Wear;
 
-pub use outbox::{Action, Report};
-pub use pipes::Tail;
 pub use state::Session;
 
-impl Session {
+impl Life for Session {
     // ---- What it wants ----
 
-    /// How the slot stands before the dispatcher; `is_first` says that it has started no worker before. `None` is a
-    /// session that is over.
-    pub fn standing(&self, is_first: bool, now: Instant) -> Option<Standing> {
+    fn standing(&self, is_first: bool, now: Instant) -> Option<Standing> {
         match &self.state {
             State::Over => None,
             State::Absent { start_at } => {
@@ -78,27 +74,19 @@ impl Session {
         }
     }
 
-    /// Whether the worker could be replaced now as planned.
-    fn may_retire(&self, live: &Live) -> bool {
-        self.goes_on() && live.is_unharmed() && live.intake == Intake::Open
-    }
-
-    /// How many jobs its worker has been given and has not answered.
-    pub fn in_flight(&self) -> usize {
+    fn in_flight(&self) -> usize {
         self.live().map_or(0, |live| live.hands.len())
     }
 
-    pub fn is_live(&self) -> bool {
+    fn is_live(&self) -> bool {
         self.live().is_some()
     }
 
-    /// No worker is left, and none will be started.
-    pub fn is_over(&self) -> bool {
+    fn is_over(&self) -> bool {
         matches!(self.state, State::Over)
     }
 
-    /// What the worker does, for people.
-    pub fn doing(&self, now: Instant) -> Doing {
+    fn doing(&self, now: Instant) -> Doing {
         let Some(live) = self.live() else { return Doing::Absent };
         match (live.hands.longest_running(now), live.stage) {
             (Some((job, since)), _) => Doing::Running { job, since, others: live.hands.len() - 1 },
@@ -110,34 +98,28 @@ impl Session {
         }
     }
 
-    /// When `tick` must be called at the latest.
-    pub fn deadline(&self, now: Instant) -> Option<Instant> {
+    fn deadline(&self, now: Instant) -> Option<Instant> {
         self.live()?.deadline(&self.settings, now)
     }
 
-    /// How long the worker's output may be left alone so that answers are read in large pieces; zero unless
-    /// many quick jobs are queued.
-    pub fn nap(&self) -> Duration {
+    fn nap(&self) -> Duration {
         match self.live() {
             Some(live) if self.level == Level::Run && live.calls.is_none() => live.pace.nap(live.hands.len()),
             _ => Duration::ZERO,
         }
     }
 
-    /// The bytes to write into the worker's stdin.
-    pub fn pending_input(&self) -> &[u8] {
+    fn pending_input(&self) -> &[u8] {
         self.live().map_or(&[], |live| live.input.pending())
     }
 
-    /// Where the worker's output is to be read into, at its end.
-    pub fn output_buffer(&mut self) -> Option<&mut Vec<u8>> {
+    fn output_buffer(&mut self) -> Option<&mut Vec<u8>> {
         self.live_mut().map(|live| live.output.buffer())
     }
 
     // ---- What happens to it ----
 
-    /// A worker has been started.
-    pub fn spawned(&mut self, now: Instant) {
+    fn spawned(&mut self, _: Vec<u8>, now: Instant) {
         let wear = Wear::new(self.settings.recycle, self.dice.f64(), now);
         self.state = State::Live(Box::new(Live::new(wear, &self.settings, now)));
         if !self.goes_on() {
@@ -145,15 +127,13 @@ impl Session {
         }
     }
 
-    /// The slot's next worker is started at `until` at the earliest.
-    pub fn pause(&mut self, until: Instant) {
+    fn pause(&mut self, until: Instant) {
         if let State::Absent { start_at } = &mut self.state {
             *start_at = (*start_at).max(until);
         }
     }
 
-    /// Gives the worker a job. It must have room for it, as `standing` says.
-    pub fn give(&mut self, delivery: Delivery, now: Instant) {
+    fn give(&mut self, delivery: Delivery, now: Instant) {
         let State::Live(live) = &mut self.state else {
             self.out.returned.push(delivery);
             return;
@@ -164,22 +144,17 @@ impl Session {
         }
     }
 
-    /// Tells the worker to begin the batch that it has been given, if it would be idle otherwise. Returns whether there
-    /// is more to write for that. Must be called when the worker is given no more for now.
-    pub fn begin_batch(&mut self, now: Instant) -> bool {
+    fn begin_batch(&mut self, now: Instant) -> bool {
         self.live_mut().is_some_and(|live| live.begin_batch(now))
     }
 
-    /// So many bytes of `pending_input` have been accepted by the pipe.
-    pub fn written(&mut self, bytes: usize) {
+    fn written(&mut self, bytes: usize) {
         if let Some(live) = self.live_mut() {
             live.input.written(bytes);
         }
     }
 
-    /// The worker has closed its stdin with so many bytes unread in it. It will never begin the jobs that these bytes
-    /// are, nor those that are not in the pipe yet.
-    pub fn input_broken(&mut self, unread: u64, now: Instant) {
+    fn input_broken(&mut self, unread: u64, now: Instant) {
         let slot = self.slot;
         let Some(live) = self.live_mut() else { return };
         // Returns are counted only where the worker was proven. The end of any other is a failed start, and failed
@@ -200,8 +175,7 @@ impl Session {
         self.end_if_idle(now);
     }
 
-    /// Bytes have been appended to `output_buffer`.
-    pub fn received(&mut self, now: Instant) {
+    fn received(&mut self, now: Instant) {
         let Some(live) = self.live_mut() else { return };
         let lines = live.output.take_lines();
         let mut finals = 0;
@@ -226,8 +200,7 @@ impl Session {
         self.end_if_idle(now);
     }
 
-    /// The end of the worker's output.
-    pub fn output_ended(&mut self, now: Instant) {
+    fn output_ended(&mut self, now: Instant) {
         let Some(live) = self.live_mut() else { return };
         match live.process {
             ProcessState::Running => live.process = ProcessState::OutputEnded { judge_at: Some(now + live::SETTLE) },
@@ -236,8 +209,7 @@ impl Session {
         }
     }
 
-    /// The worker's process has ended.
-    pub fn exited(&mut self, exited: Exited, now: Instant) {
+    fn exited(&mut self, exited: Exited, now: Instant) {
         let Some(live) = self.live_mut() else { return };
         let output_ended = matches!(live.process, ProcessState::OutputEnded { .. });
         live.process = ProcessState::Exited { exited, judge_at: now + live::SETTLE };
@@ -246,8 +218,7 @@ impl Session {
         }
     }
 
-    /// The worker wrote this to its stderr.
-    pub fn stderr(&mut self, bytes: &[u8]) {
+    fn stderr(&mut self, bytes: &[u8]) {
         if let Some(live) = self.live_mut() {
             live.tail.push(bytes);
             if let Some(ending) = &mut live.ending {
@@ -256,30 +227,26 @@ impl Session {
         }
     }
 
-    /// Resident memory of the worker's process group, in bytes.
-    pub fn memory(&mut self, bytes: usize) {
+    fn memory(&mut self, bytes: usize) {
         if let Some(live) = self.live_mut() {
             live.wear.measured(bytes);
         }
     }
 
-    /// The worker gets no more jobs, and is replaced once it has none.
-    pub fn retire(&mut self, now: Instant) {
+    fn retire(&mut self, now: Instant) {
         if let Some(live) = self.live_mut() {
             live.intake = Intake::Retiring;
             self.end_if_idle(now);
         }
     }
 
-    /// The worker is older than an order to replace all workers.
-    pub fn outdated(&mut self) {
+    fn outdated(&mut self) {
         if let Some(live) = self.live_mut() {
             live.wear.outdated();
         }
     }
 
-    /// The run is being stopped.
-    pub fn cancel(&mut self, level: Level, reason: &str, now: Instant) {
+    fn cancel(&mut self, level: Level, reason: &str, now: Instant) {
         if level <= self.level {
             return;
         }
@@ -290,21 +257,18 @@ impl Session {
         self.begin_stop(now);
     }
 
-    /// No job is left anywhere: end the worker in peace.
-    pub fn finish(&mut self, now: Instant) {
+    fn finish(&mut self, now: Instant) {
         if !self.finishing {
             self.finishing = true;
             self.begin_stop(now);
         }
     }
 
-    /// Another worker has shown that it does not take its jobs in order.
-    pub fn one_at_a_time(&mut self) {
+    fn one_at_a_time(&mut self) {
         self.one_at_a_time = true;
     }
 
-    /// Judges the deadlines that have passed.
-    pub fn tick(&mut self, now: Instant) {
+    fn tick(&mut self, now: Instant) {
         let Some(live) = self.live() else { return };
         if live.judge_at().is_some_and(|at| at <= now) {
             self.judge_at_last(now);
@@ -313,6 +277,30 @@ impl Session {
         } else if live.has_clocks() {
             self.check_clocks(now);
         }
+    }
+
+    fn suspended(&mut self, signal: i32, now: Instant) {
+        if !self.live().is_some_and(Live::is_unharmed) {
+            return;
+        }
+        let name = signal_name(signal);
+        let words = format!("was stopped by {name} and ended: a worker cannot use the terminal");
+        self.kill(Why::Suspended(words), now);
+    }
+
+    fn hold(&mut self, paused: bool) {
+        self.out.actions.push(Action::Signal(if paused { libc::SIGSTOP } else { libc::SIGCONT }));
+    }
+
+    fn out(&mut self) -> &mut Outbox {
+        &mut self.out
+    }
+}
+
+impl Session {
+    /// Whether the worker could be replaced now as planned.
+    fn may_retire(&self, live: &Live) -> bool {
+        self.goes_on() && live.is_unharmed() && live.intake == Intake::Open
     }
 
     /// Judges the time limits of a worker that has not been asked to end.

@@ -6,13 +6,14 @@ use bytes::Bytes;
 
 use super::hands::{Manner, Open};
 use super::live::{Live, Stage};
-use super::outbox::Report;
 use super::state::{Session, State};
 use crate::pool::delivery::Delivery;
 use crate::pool::fatal::error_text;
+use crate::pool::outbox::Report;
 use crate::protocol::Body;
 use crate::text::redact::redact;
 use crate::words::advice::RetryAdvice;
+use crate::words::host::HostId;
 use crate::words::outcome::{Outcome, Status};
 
 /// The final answer to a job.
@@ -153,7 +154,7 @@ impl Session {
     fn outcome(&self, delivery: Delivery, status: Status, payload: Bytes, elapsed: Duration) -> Outcome {
         let attempts = delivery.charged + 1;
         let Delivery { job, batch, .. } = delivery;
-        Outcome { job, status, payload, attempts, worker: Some(self.slot), batch, elapsed }
+        Outcome { job, status, payload, attempts, host: HostId::HERE, worker: Some(self.slot), batch, elapsed }
     }
 
     /// An attempt has failed: the job is returned, to be run again, or ends. The worker must not be running it any

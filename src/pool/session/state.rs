@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::live::Live;
-use super::outbox::Outbox;
+use crate::pool::outbox::Outbox;
 use crate::pool::settings::PoolSettings;
 use crate::words::cancel::Level;
 

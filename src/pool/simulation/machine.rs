@@ -67,7 +67,7 @@ impl SimulatedMachine {
 }
 
 impl WorkerControl for SimulatedMachine {
-    fn spawn(&mut self) -> io::Result<()> {
+    fn spawn(&mut self) -> io::Result<Vec<u8>> {
         assert!(self.worker.is_none(), "no start before the old worker is buried");
         let mut surroundings = self.surroundings.borrow_mut();
         let ready_at = surroundings.ready.map(|load| surroundings.now + load);
@@ -77,7 +77,7 @@ impl WorkerControl for SimulatedMachine {
             worker.exited = Some(super::super::exited::How::Code(1));
         }
         self.worker = Some(worker);
-        Ok(())
+        Ok(Vec::new())
     }
 
     fn write(&mut self, bytes: &[u8]) -> Wrote {

@@ -14,6 +14,7 @@ use super::super::dispatch::{Dispatch, Limits, Wakes, WorkerState};
 use super::super::exited::{Exited, How};
 use super::super::policies::{RecyclePolicy, RetryPolicy, start_budget};
 use super::super::seat::{Seat, account};
+use super::super::session::Session;
 use super::super::settings::{Depth, PoolSettings};
 use super::judge::Observed;
 use super::machine::{SimulatedEar, SimulatedMachine, Surroundings};
@@ -113,13 +114,15 @@ impl World {
             memory: settings.memory,
             queued: settings.workers * settings.ahead(),
             workers: settings.workers,
+            leaves_out: false,
         };
         let dispatch = Arc::new(Dispatch::new(limits, scenario.rate, false, fresh, ring(&rung)));
         let slot = |number: usize| {
             let machine = SimulatedMachine::new(Rc::clone(&surroundings));
             let ear = SimulatedEar { surroundings: Rc::clone(&surroundings) };
             let (settings, dispatch) = (Arc::clone(&settings), Arc::clone(&dispatch));
-            let seat = Seat::new(number as u32, settings, dispatch, machine, ear, number as u64, now);
+            let session = Box::new(Session::new(number as u32, Arc::clone(&settings), now, number as u64));
+            let seat = Seat::new(number as u32, settings, dispatch, session, machine, ear, now);
             SlotModel { seat, slept_at: now, deadline: Some(now), over: false, idle_rounds: 0 }
         };
         let left = (1..).zip(&scenario.jobs).map(|(number, _)| job(number, scenario.job_bytes)).collect();
@@ -546,7 +549,13 @@ fn settings(scenario: &Scenario) -> PoolSettings {
     let at_once = scenario.habit == Habit::AtOnce;
     PoolSettings {
         workers: scenario.slots,
-        command: WorkerCommand { wrap: Vec::new(), program: "w".into(), args: vec![], channel: Channel::Stdio },
+        command: WorkerCommand {
+            wrap: Vec::new(),
+            program: "w".into(),
+            args: vec![],
+            channel: Channel::Stdio,
+            env: Vec::new(),
+        },
         protocol: Protocol::Json,
         supplied: scenario.supplied,
         preload: false,
@@ -568,6 +577,7 @@ fn settings(scenario: &Scenario) -> PoolSettings {
         memory: scenario.memory,
         keep_jobs: true,
         redact: vec![],
+        hosts: None,
         rate: scenario.rate,
     }
 }

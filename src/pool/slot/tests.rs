@@ -7,6 +7,7 @@ use std::thread::JoinHandle;
 use crossbeam_channel::{Receiver, Sender};
 use serde_json::Value;
 
+use super::super::session::Session;
 use super::*;
 use crate::pool::dispatch::{Dispatch, Limits, Wakes};
 use crate::pool::settings::PoolSettings;
@@ -38,7 +39,8 @@ impl Scene {
         let (jobs, fresh) = crossbeam_channel::bounded(1);
         let (outcomes, messages) = crossbeam_channel::unbounded();
         let (bell, clock, reporter) = (Bell::new().unwrap(), Clock::start().unwrap(), Reporter::silent());
-        let limits = Limits { window: settings.window, memory: settings.memory, queued: 1, workers: 1 };
+        let limits =
+            Limits { window: settings.window, memory: settings.memory, queued: 1, workers: 1, leaves_out: false };
         let ringing = bell.clone();
         let ring = move |wakes: &Wakes| wakes.slots.iter().for_each(|_| ringing.ring());
         let dispatch = Arc::new(Dispatch::new(limits, None, false, fresh, ring));
@@ -47,10 +49,21 @@ impl Scene {
         let (slot_dispatch, slot_clock) = (Arc::clone(&dispatch), clock.clone());
         let body = move || {
             let (reporter, counters) = (slot_reporter.clone(), slot_counters);
-            let listener =
-                Listener { slot: 0, forks: false, outcomes, cancel, reporter, counters, glances: Arc::default() };
+            let listener = Listener {
+                slot: 0,
+                forks: false,
+                name: "worker w0".to_owned(),
+                outcomes,
+                cancel,
+                reporter,
+                counters,
+                glances: Arc::default(),
+                is_agent: false,
+            };
             let machine = Machine::new(0, Arc::clone(&settings), None);
-            let seat = Seat::new(0, settings, slot_dispatch, machine, listener, 0, slot_clock.now());
+            let now = slot_clock.now();
+            let session = Box::new(Session::new(0, Arc::clone(&settings), now, 0));
+            let seat = Seat::new(0, settings, slot_dispatch, session, machine, listener, now);
             Slot::new(seat, bell, slot_clock, slot_reporter).run();
         };
         let thread = Some(std::thread::spawn(body));

@@ -7,8 +7,8 @@ use bytes::Bytes;
 use rustix::event::{PollFd, PollFlags};
 
 use crate::pool::exited::How;
+use crate::pool::pipes::Tail;
 use crate::pool::process::Process;
-use crate::pool::session::Tail;
 use crate::pool::settings::PoolSettings;
 use crate::pool::slot::{timespec, watch};
 use crate::protocol::{Body, Protocol};

@@ -14,7 +14,7 @@ struct Scene {
 impl Scene {
     /// All slots sleep, in the order given.
     fn asleep(standings: &[Standing]) -> Scene {
-        let limits = Limits { window: 100, memory: 1000, queued: 100, workers: standings.len() };
+        let limits = Limits { window: 100, memory: 1000, queued: 100, workers: standings.len(), leaves_out: false };
         let mut scene = Scene { dispatcher: Dispatcher::new(limits, None, false), now: Instant::now() };
         for (slot, standing) in (0..).zip(standings) {
             assert!(matches!(scene.ask(slot, *standing), Turn::Sleep(_)));
@@ -198,7 +198,8 @@ fn an_earlier_retry_finds_a_new_keeper_and_a_later_one_needs_none() {
 fn the_first_worker_of_a_slot_is_started_at_once_and_others_where_there_may_be_work() {
     let mut scene = Scene::asleep(&[]);
     let is_started = |scene: &mut Scene, is_first| matches!(scene.ask(0, absent(scene.now, is_first)), Turn::Start);
-    scene.dispatcher = Dispatcher::new(Limits { window: 9, memory: 9, queued: 1, workers: 1 }, None, false);
+    scene.dispatcher =
+        Dispatcher::new(Limits { window: 9, memory: 9, queued: 1, workers: 1, leaves_out: false }, None, false);
     assert!(is_started(&mut scene, true) && is_started(&mut scene, false), "the input may bring more");
     scene.dispatcher.source_ended();
     assert!(is_started(&mut scene, true));
@@ -325,13 +326,14 @@ fn a_successor_may_fail_to_start_while_others_work() {
 fn verdicts(dispatcher: &mut Dispatcher, failure: Failure, count: usize) -> Vec<i64> {
     let verdict = |_| match dispatcher.failed_start(0, failure) {
         Consequence::Pause(pause) => pause.as_millis().try_into().unwrap(),
+        Consequence::LeaveOut(_) => -2,
         Consequence::GiveUp(_) => -1,
     };
     (0..count).map(verdict).collect()
 }
 
 fn pool_of_two(has_worked: bool) -> Dispatcher {
-    Dispatcher::new(Limits { window: 9, memory: 9, queued: 2, workers: 2 }, None, has_worked)
+    Dispatcher::new(Limits { window: 9, memory: 9, queued: 2, workers: 2, leaves_out: false }, None, has_worked)
 }
 
 #[test]
@@ -430,4 +432,34 @@ fn people_are_told_once_of_all_that_are_loading() {
     scene.dispatcher.buried(2, scene.now);
     assert_eq!(scene.dispatcher.loading(), [0, 3]);
     assert!(scene.dispatcher.loading().is_empty());
+}
+
+/// Two slots that are hosts.
+fn two_hosts() -> Dispatcher {
+    Dispatcher::new(Limits { window: 9, memory: 9, queued: 2, workers: 2, leaves_out: true }, None, false)
+}
+
+#[test]
+fn a_host_that_keeps_failing_is_left_out_and_never_the_last() {
+    let mut dispatcher = two_hosts();
+    assert_eq!(verdicts(&mut dispatcher, Failure::AtStart, 4), [100, 200, 400, -2]);
+    let last = |dispatcher: &mut Dispatcher| dispatcher.failed_start(1, Failure::AtStart);
+    let verdicts: Vec<Consequence> = (0..7).map(|_| last(&mut dispatcher)).collect();
+    assert!(verdicts[..6].iter().all(|verdict| matches!(verdict, Consequence::Pause(_))), "{verdicts:?}");
+    assert_eq!(verdicts[6], Consequence::GiveUp(7), "nobody is left");
+}
+
+#[test]
+fn a_host_whose_agent_has_given_up_is_left_out_at_once() {
+    let mut dispatcher = two_hosts();
+    assert_eq!(verdicts(&mut dispatcher, Failure::OfHost, 1), [-2]);
+    assert_eq!(dispatcher.failed_start(1, Failure::OfHost), Consequence::GiveUp(1), "nobody is left");
+}
+
+#[test]
+fn a_host_that_has_worked_meanwhile_begins_anew() {
+    let mut dispatcher = two_hosts();
+    assert_eq!(verdicts(&mut dispatcher, Failure::AtStart, 3), [100, 200, 400]);
+    dispatcher.proven(0);
+    assert_eq!(verdicts(&mut dispatcher, Failure::AtStart, 4), [100, 200, 400, -2]);
 }

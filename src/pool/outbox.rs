@@ -1,14 +1,15 @@
-//! What a session has to say: what is to be done with the process, what has become of jobs, what people should know.
+//! What the life of a worker or a host has to say: what is to be done with the process, what has become of jobs, what people should know.
 
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::super::delivery::Delivery;
-use super::super::dispatch::Failure;
+use super::delivery::Delivery;
+use super::dispatch::Failure;
+use crate::words::error::Error;
 use crate::words::outcome::Outcome;
 
-/// What has come out of a session since it was last emptied.
+/// What has come out of a session, or of a host, since it was last emptied.
 #[derive(Debug, Default)]
 pub struct Outbox {
     pub outcomes: Vec<Outcome>,
@@ -35,13 +36,17 @@ pub enum Action {
 #[derive(Debug)]
 pub enum Report {
     /// A worker ended, or was ended, before it showed that it works; in words, and what is probably wrong with it.
-    FailedStart(Failure, String, Option<&'static str>),
+    FailedStart(Failure, String, Option<String>),
     /// A worker has said `ready` or answered.
     Proven,
     /// A worker answered out of order without being asked to run jobs at once.
     NotSerial,
     /// The worker could run several jobs at once.
     Asynchronous,
+    /// The agent of a host is ready for jobs, and keeps so many workers.
+    HostReady(usize),
+    /// The pool cannot go on.
+    GaveUp(Error),
     /// No worker will ever work: the handler's own error, as JSON.
     Fatal(Bytes),
     /// A worker is gone, unplanned; it is replaced if there is work.

@@ -1,0 +1,117 @@
+//! What comes in: lines and files, read by a thread of its own, which notices also that nothing comes any more.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use bytes::Bytes;
+use crossbeam_channel::Sender;
+use rustix::event::{PollFd, PollFlags, Timespec};
+
+use crate::pool::host::SILENCE;
+use crate::protocol::stream::{self, Order, ToAgent};
+
+/// The near end of the stream.
+pub struct Incoming {
+    input: BufReader<File>,
+}
+
+/// What the desk hears of the stream.
+pub enum Event {
+    Lines(Vec<ToAgent>),
+    /// Nothing comes any more, for this reason.
+    Lost(String),
+    /// The run on this host is being stopped.
+    Stopped,
+}
+
+/// As much as a pipe of the default capacity on Linux holds.
+const READ: usize = 64 * 1024;
+
+impl Incoming {
+    pub fn new(input: File) -> Incoming {
+        Incoming { input: BufReader::with_capacity(READ, input) }
+    }
+
+    /// The next line, without its line end; `None` at the end of the stream.
+    pub fn line(&mut self, waits_for_ever: bool) -> Result<Option<Bytes>, String> {
+        let mut line = Vec::new();
+        loop {
+            self.wait(waits_for_ever)?;
+            let buffer = self.input.fill_buf().map_err(|error| crate::words::error::reason(&error))?;
+            if buffer.is_empty() {
+                return if line.is_empty() { Ok(None) } else { Err("it ended within a line".to_owned()) };
+            }
+            let end = memchr::memchr(b'\n', buffer);
+            let taken = end.unwrap_or(buffer.len());
+            line.extend_from_slice(&buffer[..taken]);
+            self.input.consume(taken + usize::from(end.is_some()));
+            if end.is_some() {
+                return Ok(Some(Bytes::from(line)));
+            }
+        }
+    }
+
+    /// Copies so many bytes of the stream into `file`.
+    pub fn copy(&mut self, bytes: u64, file: &mut impl io::Write) -> io::Result<()> {
+        let copied = io::copy(&mut (&mut self.input).take(bytes), file)?;
+        if copied < bytes { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(()) }
+    }
+
+    /// Waits until there is something to read; not for longer than the far end may be silent.
+    fn wait(&self, waits_for_ever: bool) -> Result<(), String> {
+        if !self.input.buffer().is_empty() {
+            return Ok(());
+        }
+        let limit = Timespec { tv_sec: SILENCE.as_secs().cast_signed(), tv_nsec: 0 };
+        loop {
+            let mut fds = [PollFd::from_borrowed_fd(self.input.get_ref().as_fd(), PollFlags::IN)];
+            match rustix::event::poll(&mut fds, Some(&limit).filter(|_| !waits_for_ever)) {
+                Ok(0) => return Err(format!("it was silent for {} s", SILENCE.as_secs())),
+                Ok(_) => return Ok(()),
+                Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(crate::words::error::reason(&error.into())),
+            }
+        }
+    }
+
+    /// Whether another whole line is there already.
+    fn has_line(&self) -> bool {
+        memchr::memchr(b'\n', self.input.buffer()).is_some()
+    }
+
+    /// Reads to the end. `is_held` says that the far end stands still, and may be silent as long as it likes.
+    pub fn run(mut self, events: &Sender<Event>, is_held: &Arc<AtomicBool>) {
+        let lost = loop {
+            let mut lines = Vec::new();
+            let ended = loop {
+                match self.line(is_held.load(Ordering::Acquire)) {
+                    Err(why) => break Some(why),
+                    Ok(None) => break Some("it ended".to_owned()),
+                    Ok(Some(line)) => match stream::to_agent(&line) {
+                        Ok(line) => {
+                            if let ToAgent::Order(Order::Hold(held)) = &line {
+                                is_held.store(*held, Ordering::Release);
+                            }
+                            lines.push(line);
+                        }
+                        Err(why) => break Some(format!("it is no line of the stream: {why}")),
+                    },
+                }
+                if !self.has_line() {
+                    break None;
+                }
+            };
+            // The desk is gone only when the run has ended.
+            if events.send(Event::Lines(lines)).is_err() {
+                return;
+            }
+            if let Some(why) = ended {
+                break why;
+            }
+        };
+        let _ = events.send(Event::Lost(lost));
+    }
+}

@@ -1,0 +1,251 @@
+//! What the agent of a host says, and what it means for the jobs there.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use super::ahead::Ahead;
+use super::link::{Link, SIGN_OF_LIFE, Stage};
+use super::{HostSession, State};
+use crate::pool::delivery::Delivery;
+use crate::pool::outbox::Report;
+use crate::protocol::advice_of;
+use crate::protocol::stream::{self, Answer, FromAgent, HELLO, Hello, Note, Order};
+use crate::words::advice::RetryAdvice;
+use crate::words::cancel::Level;
+use crate::words::error::Error;
+use crate::words::outcome::{Outcome, Status};
+
+/// What may come before the agent's first line. More is no greeting of a login shell.
+const NOISE: usize = 64 * 1024;
+/// How much of a line is shown that is none.
+const SHOWN: usize = 200;
+
+impl HostSession {
+    /// Takes the whole lines that have arrived.
+    pub(super) fn hear(&mut self, now: Instant) {
+        let Some(link) = self.link_mut() else { return };
+        link.heard = now;
+        let lines = link.output.take_lines();
+        let mut times = Vec::new();
+        let mut begun = 0;
+        let mut at = 0;
+        while let Some(length) = memchr::memchr(b'\n', &lines[at..]) {
+            let line = lines.slice(at..at + length);
+            at += length + 1;
+            if !self.link().is_some_and(Link::is_heard) {
+                return;
+            }
+            match self.line(&line, now) {
+                Ok(Heard::Answer(elapsed)) => times.push(elapsed),
+                Ok(Heard::Begun(count)) => begun += count,
+                Ok(Heard::Else) => {}
+                Err(why) => return self.fault(why, now),
+            }
+        }
+        let longest = self.settings.max_reply_bytes + NOISE;
+        let Some(link) = self.link_mut() else { return };
+        if begun > 0 {
+            link.send(&Order::Seen(begun));
+        }
+        if let Some(ahead) = &mut link.ahead
+            && !times.is_empty()
+        {
+            ahead.answered(times.into_iter());
+        }
+        let is_calling = matches!(link.stage, Stage::Calling { .. });
+        if link.output.partial() > if is_calling { NOISE } else { longest } {
+            let start = Bytes::copy_from_slice(&link.output.partial_bytes()[..SHOWN]);
+            self.fault(format!("wrote a line that does not end: {}", shown(&start)), now);
+        }
+    }
+
+    fn line(&mut self, line: &Bytes, now: Instant) -> Result<Heard, String> {
+        let version = env!("CARGO_PKG_VERSION");
+        let State::Live(link) = &mut self.state else { return Ok(Heard::Else) };
+        if matches!(link.stage, Stage::Calling { .. }) {
+            if !line.starts_with(HELLO) {
+                link.noise.extend_from_slice(line);
+                link.noise.push(b'\n');
+                let too_much = link.noise.len() > NOISE;
+                return if too_much {
+                    Err("printed much, but is no agent of forkpool".to_owned())
+                } else {
+                    Ok(Heard::Else)
+                };
+            }
+            let hello: Hello = serde_json::from_slice(line).map_err(|error| format!("said hello badly: {error}"))?;
+            if hello.forkpool_agent != version {
+                let words = format!("has forkpool {}, and this is {version}", hello.forkpool_agent);
+                link.failed = Some((Error::pool(words).hint("the same version on both"), false));
+                return Ok(Heard::Else);
+            }
+            link.stage = Stage::Loading { since: now };
+            let opening = std::mem::take(&mut link.opening);
+            crate::text::gather::Put::text(link.input.bytes()).extend_from_slice(&opening);
+            return Ok(Heard::Else);
+        }
+        let broken = |why: String| format!("{why}: {}", shown(line));
+        match stream::from_agent(line).map_err(|why| broken(format!("wrote what is no line of the stream ({why})")))? {
+            FromAgent::Answer(answer) => {
+                let elapsed = answer.elapsed;
+                self.answer(answer, now).map_err(broken)?;
+                Ok(Heard::Answer(elapsed))
+            }
+            FromAgent::Note(note) => self.note(note, now).map_err(broken),
+        }
+    }
+
+    fn note(&mut self, note: Note, now: Instant) -> Result<Heard, String> {
+        let per_worker = self.settings.in_hands();
+        let State::Live(link) = &mut self.state else { return Ok(Heard::Else) };
+        match note {
+            Note::Ready(workers) => {
+                link.stage = Stage::Ready;
+                link.ahead = Some(Ahead::new(workers, per_worker));
+                link.ping_due = now;
+                self.out.reports.push(Report::HostReady(workers));
+                if self.settings.supplied {
+                    self.proven();
+                }
+            }
+            Note::Begun(count) => {
+                if !link.flight.begin(count, now) {
+                    return Err("began more jobs than it was given".to_owned());
+                }
+                return Ok(Heard::Begun(count));
+            }
+            Note::Pong(_) => {
+                if let (Some(sent), Some(ahead)) = (link.pinged.take(), &mut link.ahead) {
+                    ahead.round_trip(now.saturating_duration_since(sent));
+                }
+            }
+            Note::Progress(job, data) => {
+                let data = Bytes::from(data.get().to_owned());
+                self.out.reports.push(Report::Progress { job, data });
+            }
+            Note::Failed(message, hint, is_everywhere) => {
+                let error = Error { hint, ..Error::pool(message) };
+                link.failed = Some((error, is_everywhere));
+            }
+            Note::Async => self.out.reports.push(Report::Asynchronous),
+            Note::Bye => link.said_bye = true,
+        }
+        Ok(Heard::Else)
+    }
+
+    fn answer(&mut self, answer: Answer, now: Instant) -> Result<(), String> {
+        let State::Live(link) = &mut self.state else { return Ok(()) };
+        let flying =
+            link.flight.take(answer.id).ok_or_else(|| format!("answered job {}, which it has not", answer.id))?;
+        let is_run = !matches!(answer.status, Status::NotRun | Status::BadInput);
+        if flying.begun.is_none() && is_run {
+            return Err(format!("answered job {} without having begun it", answer.id));
+        }
+        self.losses = 0;
+        if matches!(answer.status, Status::Ok | Status::Error) {
+            self.proven();
+        }
+        let Answer { status, payload, worker, batch, elapsed, .. } = answer;
+        let delivery = Delivery { batch, ..flying.delivery };
+        match status {
+            Status::Ok => {
+                if delivery.charged > 0 {
+                    self.out.reports.push(Report::PassedOnRetry);
+                }
+                let outcome = self.outcome(delivery, status, payload, worker, elapsed);
+                self.out.outcomes.push(outcome);
+                self.out.answered = true;
+            }
+            // The agent was told to end by somebody on the host, or the run is being stopped: whoever takes the job back
+            // knows which.
+            Status::NotRun => self.out.returned.push(delivery),
+            Status::BadInput => {
+                let outcome = self.outcome(delivery, status, payload, None, elapsed);
+                self.out.outcomes.push(Outcome { attempts: 0, ..outcome });
+            }
+            Status::Error | Status::Timeout | Status::Died | Status::BadReply => {
+                let advice = if status == Status::Error { advice_of(&payload) } else { RetryAdvice::default() };
+                if let Some(pause) = advice.retry_after.filter(|_| advice.pause) {
+                    self.out.reports.push(Report::HoldBack { job: delivery.job.number, pause });
+                }
+                self.out.answered |= status == Status::Error;
+                self.fail((delivery, worker), status, payload, advice, elapsed, now);
+            }
+        }
+        Ok(())
+    }
+
+    fn proven(&mut self) {
+        if let Some(link) = self.link_mut()
+            && !std::mem::replace(&mut link.is_proven, true)
+        {
+            self.out.reports.push(Report::Proven);
+        }
+    }
+
+    fn outcome(
+        &self,
+        delivery: Delivery,
+        status: Status,
+        payload: Bytes,
+        worker: Option<u32>,
+        elapsed: Duration,
+    ) -> Outcome {
+        let attempts = delivery.charged + 1;
+        let Delivery { job, batch, .. } = delivery;
+        Outcome { job, status, payload, attempts, host: self.id, worker, batch, elapsed }
+    }
+
+    /// An attempt on a worker of the host has failed: the job is returned, to be run again, or ends.
+    pub(super) fn fail(
+        &mut self,
+        (delivery, worker): (Delivery, Option<u32>),
+        status: Status,
+        error: Bytes,
+        advice: RetryAdvice,
+        elapsed: Duration,
+        now: Instant,
+    ) {
+        let attempt = delivery.charged + 1;
+        let dice = self.dice.f64();
+        let job = delivery.job.clone();
+        let failure = self.outcome(delivery, status, error, worker, elapsed);
+        let next =
+            if self.level == Level::Run { self.settings.retry.next(status, attempt, advice, dice) } else { None };
+        match next {
+            None => self.out.outcomes.push(failure),
+            Some(delay) => self.out.returned.push(Delivery {
+                charged: attempt,
+                not_before: now.checked_add(delay),
+                last_failure: Some(Box::new(failure)),
+                ..Delivery::new(job)
+            }),
+        }
+    }
+
+    /// A sign of life is due.
+    pub(super) fn ping(&mut self, now: Instant) {
+        let Some(link) = self.link_mut() else { return };
+        link.ping_due = now + SIGN_OF_LIFE;
+        // Without an answer to the last one there is no time to be measured, but it is a sign of life all the same.
+        link.pinged.get_or_insert(now);
+        link.send(&Order::Ping(0));
+    }
+}
+
+/// What one line was.
+enum Heard {
+    /// An answer of a job that took so long.
+    Answer(Duration),
+    /// So many jobs are about to begin.
+    Begun(u64),
+    Else,
+}
+
+/// A line that is none, as far as it says anything.
+fn shown(line: &Bytes) -> String {
+    let text = String::from_utf8_lossy(line);
+    let cut: String = text.chars().take(SHOWN).collect();
+    if cut.len() < text.len() { format!("{cut}…") } else { cut }
+}
