@@ -217,7 +217,7 @@ pub struct HostArgs {
     #[arg(long = "host", value_name = "HOST[:N]", value_delimiter = ',', hide_short_help = true)]
     pub hosts: Vec<String>,
 
-    /// Read the hosts from FILE, one HOST[:N] a line, or take those of the Slurm allocation
+    /// Read the hosts from FILE, one `HOST[:N]` a line, or take those of the Slurm allocation
     ///
     /// A host that is named several times has as many workers, as in a PBS node file. With slurm, srun starts
     /// one step a node. Example: salloc -N4 forkpool --hosts slurm --handler embed.py -i rows.csv -o out.csv

@@ -94,7 +94,7 @@ fn a_host_that_is_lost_costs_only_what_it_had_announced_and_no_job_begins_twice(
     }
     let begun = begun(folder.path());
     assert!(begun.windows(2).all(|pair| pair[0] < pair[1]), "no job begins twice: {begun:?}");
-    assert!(begun.len() >= 400 - lost.len() + 1 && lost.len() < 200, "most jobs run: {} were lost", lost.len());
+    assert!(begun.len() > 400 - lost.len() && lost.len() < 200, "most jobs run: {} were lost", lost.len());
 }
 
 #[test]
