@@ -1,7 +1,10 @@
 //! `--host`: workers behind a stream. The agents here are processes of this machine, which everything but the way to
 //! them has in common with those of another one.
 
+mod ssh;
+
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use serde_json::Value;
@@ -181,4 +184,66 @@ fn a_handler_that_cannot_work_anywhere_ends_the_run_at_once() {
     let folder = with(&jobs(2, 0, ""));
     let ended = run(folder.path(), LAUNCH, "--host a:1,b:1 --handler work.py:nope").check_status(3);
     assert!(ended.stderr.contains("has no function nope"), "{}", ended.stderr);
+}
+
+#[test]
+fn the_nodes_of_a_slurm_allocation_are_hosts() {
+    let folder = with(&jobs(20, 0, ""));
+    // What stands for Slurm: the names of two nodes, and a step that runs here.
+    let programs = [
+        ("scontrol", "test \"$*\" = 'show hostnames n[1-2]' && printf 'n1\\nn2\\n'"),
+        ("srun", "test \"$1 $2 $3 $4 $5\" = '-Q --overlap -N1 -n1 -w' || exit 9; H=$6; export H; shift 6; exec \"$@\""),
+    ];
+    for (name, script) in programs {
+        let program = folder.path().join(name);
+        fs::write(&program, format!("#!/bin/sh\n{script}\n")).unwrap();
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let binaries = Path::new(env!("CARGO_BIN_EXE_forkpool")).parent().unwrap().to_owned();
+    let path = [folder.path().to_owned(), binaries];
+    let old = std::env::var_os("PATH").unwrap();
+    let path = std::env::join_paths(path.into_iter().chain(std::env::split_paths(&old))).unwrap();
+    let words = "--hosts slurm --handler work.py:work -i jobs.ndjson --meta --dry-run".split(' ');
+    let run = |words: Vec<&str>| {
+        let run = forkpool(words).current_dir(folder.path()).env("PATH", &path);
+        run.env("SLURM_JOB_NODELIST", "n[1-2]").env("SLURM_JOB_CPUS_PER_NODE", "1(x2)").end()
+    };
+    let said = String::from_utf8(run(words.clone().collect()).check_status(0).stdout).unwrap();
+    let first = "host      n1: 1 worker, by srun -Q --overlap -N1 -n1 -w n1 forkpool --agent\n";
+    assert!(said.starts_with(first), "{said}");
+    let ended = run(words.filter(|word| *word != "--dry-run").collect()).check_status(0);
+    assert!(records(&ended.stdout).iter().all(|record| record["host"] == record["data"][2]), "{}", ended.text());
+    let outside = forkpool("--hosts slurm -- w".split(' ')).end().check_status(2);
+    assert!(outside.stderr.contains("this is no Slurm allocation"), "{}", outside.stderr);
+}
+
+#[test]
+fn a_stream_that_ends_with_status_0_and_without_a_farewell_is_a_loss() {
+    let folder = with(&jobs(2, 0, ""));
+    // kubectl exec ends so when it loses its connection: here after the agent has said hello.
+    let launch =
+        "sh -c 'test -e lost && exec forkpool --agent; touch lost; forkpool --agent | head -n 1' {host} --agent";
+    let ended = run(folder.path(), launch, "--host a:1 --handler work.py:work -v").check_status(0);
+    assert!(ended.stderr.contains("host a is gone: what led there exited with status 0"), "{}", ended.stderr);
+}
+
+#[test]
+fn hosts_that_cannot_be_meant_are_refused() {
+    let folder = with(&jobs(1, 0, ""));
+    fs::write(folder.path().join("hosts"), "# none\nnode1\na b\n").unwrap();
+    for (words, reason) in [
+        ("--host=-oProxyCommand=x -- w", "is no name of a host"),
+        ("--host a:0 -- w", "the number of workers must be 1 to 65536"),
+        ("--hosts hosts -- w", "hosts: line 3: \"a b\" is no name of a host"),
+        ("--hosts nothere -- w", "cannot read --hosts nothere"),
+        ("--host a --put nothere -- w", "--put nothere: No such file or directory"),
+        ("--host a --put . -- w", "--put .: it is no regular file"),
+        ("--host a --env NO_SUCH -- w", "--env NO_SUCH: there is no such variable"),
+        ("--put work.py -- w", "--put is for workers on other hosts"),
+        ("--host a --launch ssh -- w", "--launch: it does not name {host}"),
+    ] {
+        let ended = forkpool(words.split_whitespace()).current_dir(folder.path()).end();
+        assert_eq!(ended.status, 2, "{words}: {}", ended.stderr);
+        assert!(ended.stderr.contains(reason), "{words}: {}", ended.stderr);
+    }
 }
