@@ -43,7 +43,9 @@ pub fn waited(settings: &Settings, details: &Details, processor: Duration) -> Op
     /// More jobs at once than this are more than most servers that a handler waits for would like.
     const MOST: u32 = 16;
     let busy = details.times.sum();
+    // What the processors of other hosts do is not known here.
     let is_meant = settings.pool.supplied
+        && settings.pool.hosts.is_none()
         && settings.pool.concurrency == 1
         && settings.pool.batch.is_none()
         && details.asynchronous;

@@ -47,6 +47,8 @@ pub struct State {
     pub has_ended: bool,
     /// The far end is gone: nothing is written any more.
     pub is_lost: bool,
+    /// The run stands still, and so do the workers.
+    pub is_held: bool,
     /// No worker will work, on any host.
     pub is_unfit: bool,
     pub told_async: bool,
@@ -61,7 +63,9 @@ impl Desk {
         loop {
             self.let_begin();
             self.flush();
-            if self.gate.is_empty() && (self.state.has_ended || self.cancel.level() > Level::Run) {
+            let is_over = self.state.has_ended || self.cancel.level() > Level::Run;
+            // Workers that stand still cannot end, and nobody would hear that they are to go on.
+            if self.gate.is_empty() && is_over && !self.state.is_held {
                 return;
             }
             crossbeam_channel::select! {
@@ -117,21 +121,29 @@ impl Desk {
                 }
             }
             Order::Ping(number) => put(&Note::Pong(number), &mut self.lines),
-            Order::Hold(true) => {
-                self.clock.stop();
-                self.reins.pause();
-            }
-            Order::Hold(false) => {
-                self.clock.go();
-                self.reins.resume();
-            }
+            Order::Hold(held) => self.hold(held),
             Order::End => self.state.has_ended = true,
             Order::Drain(why) => self.stop(Level::Drain, why),
             Order::Abort(why) => self.stop(Level::Abort, why),
         }
     }
 
-    fn stop(&self, level: Level, why: String) {
+    fn hold(&mut self, held: bool) {
+        if std::mem::replace(&mut self.state.is_held, held) == held {
+            return;
+        }
+        if held {
+            self.clock.stop();
+            self.reins.pause();
+        } else {
+            self.clock.go();
+            self.reins.resume();
+        }
+    }
+
+    /// Stops the run on this host. Workers that stand still go on, or they could not end.
+    fn stop(&mut self, level: Level, why: String) {
+        self.hold(false);
         self.cancel.raise(level, Reason::MaxFailures(why));
     }
 

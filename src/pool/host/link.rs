@@ -120,8 +120,10 @@ impl Link {
         !matches!(self.ending, Ending::Killed(..))
     }
 
+    /// Sends an order, once there is somebody who has been told what to do.
     pub fn send(&mut self, order: &Order) {
-        if !self.input.is_broken() {
+        let is_calling = matches!(self.stage, Stage::Calling { .. });
+        if !is_calling && !self.input.is_broken() {
             stream::put(order, self.input.bytes());
         }
     }

@@ -83,6 +83,9 @@ impl HostSession {
             link.stage = Stage::Loading { since: now };
             let opening = std::mem::take(&mut link.opening);
             crate::text::gather::Put::text(link.input.bytes()).extend_from_slice(&opening);
+            if self.is_held {
+                link.send(&Order::Hold(true));
+            }
             return Ok(Heard::Else);
         }
         let broken = |why: String| format!("{why}: {}", shown(line));
