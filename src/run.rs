@@ -15,10 +15,11 @@ use crate::journal::{self, Journal, Recall};
 use crate::pool::{self, Pool, Shared, Workers};
 use crate::preflight::{self, Ready};
 use crate::report::counters::Counters;
+use crate::report::files::JobFiles;
 use crate::report::settings::Verbosity;
 use crate::report::state::{self, Glances};
 use crate::report::summary::Summary;
-use crate::report::{Reporter, WholeFile};
+use crate::report::{ReportFiles, Reporter};
 use crate::signal;
 use crate::source::{Context, Feed, Source};
 use crate::sys;
@@ -64,7 +65,7 @@ pub fn run(settings: Settings) -> Result<Exit> {
     let base = Base { settings, start: Instant::now(), cancel, counters: Arc::default() };
     let context = Context { cancel: Arc::clone(&base.cancel), bell: base.cancel.bell()? };
     let ready = preflight::look(&base.settings, &context)?;
-    let Ready { source, output, is_stdout, rejects, progress_file, summary, journal, mut made, notices } = ready;
+    let Ready { source, output, is_stdout, rejects, progress_file, mut files, journal, mut made, notices } = ready;
 
     base.counters.input_has(source.size);
     base.counters.rate_is(base.settings.pool.rate);
@@ -79,21 +80,23 @@ pub fn run(settings: Settings) -> Result<Exit> {
         opened.reporter.verbose(format!("no process ends the workers if this one is killed: {why}"));
     }
     let mut workers = base.start_workers(&opened)?;
-    let collector = base.start_source(opened, source, context, outputs)?;
+    let job_files = files.job_files(&base.settings.report);
+    let collector = base.start_source(opened, source, context, outputs, job_files)?;
     if let Err(error) = workers.start_others() {
         base.cancel.raise(Level::Abort, Reason::Failed(error));
     }
     let (dispatch, reporter) = (Arc::clone(&collector.dispatch), collector.reporter.clone());
 
-    let collected = collector.run();
+    let mut collected = collector.run();
     let mut exit = base.exit_of(&collected);
     dispatch.finish();
     workers.join();
     if !collected.came_to_nothing {
         made.keep();
         exit = exit.max(base.finish_progress_file(progress_file.as_deref()));
+        exit = exit.max(base.finish_job_files(&mut collected.files));
     }
-    Ok(base.conclude(&collected, summary, reporter, exit))
+    Ok(base.conclude(&collected, files, reporter, exit))
 }
 
 impl Base {
@@ -178,7 +181,14 @@ impl Base {
         opened.pool.start(&shared)
     }
 
-    fn start_source(&self, opened: Opened, source: Source, context: Context, outputs: Outputs) -> Result<Collector> {
+    fn start_source(
+        &self,
+        opened: Opened,
+        source: Source,
+        context: Context,
+        outputs: Outputs,
+        files: JobFiles,
+    ) -> Result<Collector> {
         let Opened { reporter, recall, journal, pool, clock, jobs, messages, received, glances: _ } = opened;
         let settings = &self.settings;
         if settings.input.reads_stdin() && std::io::stdin().is_terminal() {
@@ -214,6 +224,7 @@ impl Base {
             counters: Arc::clone(&self.counters),
             reporter,
             stop: settings.stop,
+            files,
         })
     }
 
@@ -240,15 +251,18 @@ impl Base {
         Exit::IoFailed
     }
 
+    /// Ends the files that tell of each job. What could not be written of them is an error of the run, but none before
+    /// its end.
+    fn finish_job_files(&self, files: &mut JobFiles) -> Exit {
+        let failures = files.finish();
+        let exit = if failures.is_empty() { Exit::Ok } else { Exit::IoFailed };
+        failures.into_iter().for_each(|error| self.cancel.raise(Level::Abort, Reason::Failed(error)));
+        exit
+    }
+
     /// Writes the summary to its file and says how the run went. Returns the exit status, to which a summary that
     /// cannot be written has been added.
-    fn conclude(
-        &self,
-        collected: &Collected,
-        summary_file: Option<WholeFile>,
-        reporter: Reporter,
-        mut exit: Exit,
-    ) -> Exit {
+    fn conclude(&self, collected: &Collected, files: ReportFiles, reporter: Reporter, mut exit: Exit) -> Exit {
         let settings = &self.settings.report;
         let stop = self.cancel.reason().filter(|_| !matches!(exit, Exit::Ok | Exit::ReaderGone));
         let failures = self.cancel.failures();
@@ -266,7 +280,7 @@ impl Base {
             next: afterwards::next(&self.settings, &figures, collected),
         };
         if exit != Exit::Refused
-            && let (Some(file), Some(path)) = (summary_file, &settings.summary_file)
+            && let (Some(file), Some(path)) = (files.summary, &settings.summary_file)
             && let Err(error) = file.write(&summary.json())
         {
             exit = exit.max(Exit::IoFailed);

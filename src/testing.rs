@@ -48,6 +48,7 @@ pub fn outcome(number: u64, status: Status) -> Outcome {
         worker: Some(0),
         batch: 0,
         elapsed: Duration::from_millis(1),
+        began: None,
     }
 }
 

@@ -465,6 +465,10 @@ pub struct ReportArgs {
     #[arg(long, value_name = "FILE", hide_short_help = true)]
     pub summary: Option<PathBuf>,
 
+    /// Write a line for each job to FILE, with GNU parallel's columns
+    #[arg(long, value_name = "FILE", hide_short_help = true)]
+    pub joblog: Option<PathBuf>,
+
     /// No bar, no summary, no worker log: errors only
     #[arg(short, long)]
     pub quiet: bool,

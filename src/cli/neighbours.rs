@@ -7,10 +7,6 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 /// Flags of neighbours, and what does here what they do there.
 const OTHERS: &[(&[&str], &str)] = &[
-    (
-        &["--joblog"],
-        "--journal FILE keeps what is done, --meta adds worker and time to each record, --summary FILE sums up",
-    ),
     (&["--halt", "--halt-on-error"], "--max-failures N, or --fail-fast"),
     (&["--results", "--files", "--res"], "-o FILE has one record for each job"),
     (&["--delay", "--sshdelay"], "--rate 10/s gives out no more than ten jobs a second"),
@@ -75,7 +71,7 @@ mod tests {
 
     #[test]
     fn a_neighbours_flag_is_told_what_does_it_here_and_never_made_the_workers() {
-        assert!(said("--joblog=x -- w").contains("tip: here: --journal FILE"), "{}", said("--joblog=x -- w"));
+        assert!(said("--delay=1 -- w").contains("tip: here: --rate 10/s"), "{}", said("--delay=1 -- w"));
         assert!(said("--halt now,fail=1 w").contains("--max-failures"));
         assert!(said("-S host w").contains("this machine"));
         let typo = said("--time 3 -- w");

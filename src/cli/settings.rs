@@ -55,8 +55,8 @@ impl Settings {
         let shard = args.hosts.shard.map(shards::resolve).transpose()?;
         let output = output(args, &files, protocol, shard)?;
         let pool = pool(args, protocol, &output)?;
-        let report = ReportSettings { names: slot_names(&pool), ..report(args) };
         let handler = handler(&args.workers);
+        let report = ReportSettings { names: slot_names(&pool), ..report(args, worker_words(&handler, &pool.command)) };
         let code = match &handler {
             Some(handler) => WorkerCode::Handler(handler.clone()),
             None => WorkerCode::Command(pool.command.clone()),
@@ -116,7 +116,18 @@ fn journal(args: &ResumeArgs, worker: WorkerIdentity, input: Format, shard: Opti
     })
 }
 
-fn report(args: &Args) -> ReportSettings {
+/// The handler as it was named, or the command of the worker.
+fn worker_words(handler: &Option<HandlerChoice>, command: &WorkerCommand) -> String {
+    match handler {
+        Some(HandlerChoice { file, function, .. }) => {
+            let function = function.as_ref().map_or_else(String::new, |function| format!(":{function}"));
+            format!("{}{function}", file.display())
+        }
+        None => shell::join(std::iter::once(&command.program).chain(&command.args)),
+    }
+}
+
+fn report(args: &Args, worker_words: String) -> ReportSettings {
     ReportSettings {
         records_on_stdout: args.output.output.as_ref().is_none_or(|path| path.as_os_str() == "-"),
         progress: if args.reporting.bar { Progress::Bar } else { args.reporting.progress },
@@ -124,6 +135,9 @@ fn report(args: &Args) -> ReportSettings {
         log_dir: args.reporting.log_dir.clone(),
         summary_file: args.reporting.summary.clone(),
         names: SlotNames::default(),
+        joblog: args.reporting.joblog.clone(),
+        worker_words,
+        id: args.output.id.clone(),
         verbosity: match (args.reporting.quiet, args.reporting.verbose) {
             (true, _) => Verbosity::Quiet,
             (false, false) => Verbosity::Normal,
@@ -321,6 +335,7 @@ fn pool(args: &Args, protocol: Protocol, output: &OutputSettings) -> Result<Pool
         keep_jobs: args.output.echo
             || args.output.id.is_some()
             || args.output.rejects.is_some()
+            || args.reporting.joblog.is_some()
             || output.format.is_table(),
         redact: args.output.redact.clone(),
         hosts,

@@ -21,6 +21,7 @@ use crate::journal;
 use crate::pool::dispatch::Dispatch;
 use crate::report::Reporter;
 use crate::report::counters::Counters;
+use crate::report::files::JobFiles;
 use crate::sys::clock::Clock;
 use crate::words::cancel::{Cancel, Level, Reason};
 use crate::words::error::{Error, reason};
@@ -51,6 +52,8 @@ pub struct Collector {
     pub counters: Arc<Counters>,
     pub reporter: Reporter,
     pub stop: StopPolicy,
+    /// Files that tell of each job.
+    pub files: JobFiles,
 }
 
 /// How the run went, as far as the collector has seen it.
@@ -67,6 +70,8 @@ pub struct Collected {
     pub input_error: Option<Error>,
     /// The run was refused before any job had ended, or the pool failed before any was begun: no output was touched.
     pub came_to_nothing: bool,
+    /// Files that tell of each job, to be finished.
+    pub files: JobFiles,
 }
 
 impl Collected {
@@ -158,6 +163,7 @@ impl Collector {
             unread: end.unread,
             input_error: end.error,
             came_to_nothing,
+            files: run.collector.files,
         }
     }
 }
@@ -211,7 +217,11 @@ impl Collecting {
     fn take(&mut self, outcomes: Vec<Outcome>, origin: Origin) {
         let (jobs, bytes) = (outcomes.len(), outcomes.iter().map(Outcome::size).sum());
         match origin {
-            Origin::ThisRun => self.collector.counters.ended(&outcomes, self.collector.clock.now()),
+            Origin::ThisRun => {
+                let now = self.collector.clock.now();
+                self.collector.counters.ended(&outcomes, now);
+                self.collector.files.ended(&outcomes, now);
+            }
             Origin::Journal => self.collector.counters.restored(&outcomes),
         }
         for outcome in outcomes {
@@ -332,6 +342,7 @@ impl Collecting {
         if let Err(error) = self.collector.outputs.sink.flush() {
             self.output_failed(&error);
         }
+        self.collector.files.flush();
     }
 
     fn finish(&mut self) {

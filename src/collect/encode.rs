@@ -9,7 +9,8 @@ use crate::words::host::HostId;
 use crate::words::job::{Extent, Extra, Job};
 use crate::words::outcome::{Outcome, Status};
 
-/// Appends one outcome. The job's own time limit and its key are not kept: it has run, and is in the journal.
+/// Appends one outcome. The job's own time limit and its key are not kept: it has run, and is in the journal. Nor is when
+/// it began, which whoever wants to know was told when the outcome came.
 pub fn encode(outcome: &Outcome, out: &mut Vec<u8>) {
     let job = &outcome.job;
     put(job.number, out);
@@ -47,7 +48,17 @@ pub fn decode(bytes: &[u8]) -> Option<Outcome> {
     let extent = [Extent::Whole, Extent::Open, Extent::Behind, Extent::Cut].into_iter().nth(usize::from(kind >> 1))?;
     let raw = if kind & 1 != 0 { Some(get_bytes(rest)?) } else { None };
     let extra = raw.map(|raw| Box::new(Extra { raw: Some(raw), extent, ..Extra::default() }));
-    Some(Outcome { job: Job { number, line, data, extra }, status, payload, attempts, host, worker, batch, elapsed })
+    Some(Outcome {
+        job: Job { number, line, data, extra },
+        status,
+        payload,
+        attempts,
+        host,
+        worker,
+        batch,
+        elapsed,
+        began: None,
+    })
 }
 
 pub fn put(mut number: u64, out: &mut Vec<u8>) {

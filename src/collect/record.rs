@@ -73,6 +73,7 @@ mod tests {
             host: crate::words::host::HostId::HERE,
             worker: Some(3),
             batch: 0,
+            began: None,
             elapsed: Duration::from_micros(1500),
         }
     }

@@ -159,6 +159,7 @@ mod tests {
             host: crate::words::host::HostId::of_number(number as u16 % 3),
             worker: (!number.is_multiple_of(5)).then_some(number as u32 % 5),
             batch: number as u16 % 3,
+            began: None,
             elapsed: Duration::from_nanos(number * 1000),
         }
     }

@@ -133,6 +133,7 @@ mod tests {
             host: crate::words::host::HostId::HERE,
             worker: Some(0),
             batch: 0,
+            began: None,
             elapsed: Duration::ZERO,
         }
     }

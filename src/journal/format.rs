@@ -193,6 +193,7 @@ mod tests {
             host: crate::words::host::HostId::HERE,
             worker,
             batch: 0,
+            began: None,
             elapsed: Duration::from_nanos(1_500_001),
         }
     }

@@ -176,6 +176,7 @@ mod tests {
                 host: crate::words::host::HostId::HERE,
                 worker: Some(0),
                 batch: 0,
+                began: None,
                 elapsed: Duration::from_nanos(number),
             };
             let key = JobKey { digest: u128::from(number) << 64, occurrence: 0 };

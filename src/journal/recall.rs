@@ -89,7 +89,7 @@ impl Recall {
                 if found == key =>
             {
                 let payload = Bytes::copy_from_slice(payload);
-                Recalled::Done(Outcome { job, status, payload, attempts, host, worker, batch: 0, elapsed })
+                Recalled::Done(Outcome { job, status, payload, attempts, host, worker, batch: 0, elapsed, began: None })
             }
             // The line was sound when the run began, and the run holds the lock: whoever changed it has not asked for
             // the lock.

@@ -54,6 +54,7 @@ pub fn of(line: &Bytes) -> Option<Outcome> {
         worker: record.worker,
         batch: record.batch,
         elapsed: Duration::from_secs_f64((record.ms.unwrap_or_default() / 1000.0).clamp(0.0, 1e15)),
+        began: None,
     })
 }
 

@@ -2,7 +2,7 @@
 //! file as it was, and makes none.
 //!
 //! In reading order: `room` reckons whether there are descriptors enough for the workers and whether the temporary
-//! directory can be used, `target` opens a file that is to be written, `made` removes what was made for a run that is
+//! directory can be used, `target` opens a file that is to be written, `reports` those that tell of the run, `made` removes what was made for a run that is
 //! refused, `uses` compares all files of the run with each other.
 //!
 //! Nothing is emptied here: an output is emptied by its first record (see `text::destination`). A named pipe that is
@@ -10,6 +10,7 @@
 
 mod made;
 mod merge;
+mod reports;
 mod room;
 mod target;
 mod uses;
@@ -17,15 +18,18 @@ mod uses;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use rustix::fs::Stat;
+
 use crate::cli::Settings;
 use crate::collect::{self, Output};
 use crate::journal::{self, Journal};
 use crate::pool::process;
-use crate::report::{WholeFile, log_files};
+use crate::report::{ReportFiles, log_files};
 use crate::source::{self, Context, Source};
 use crate::text::destination::Destination;
 use crate::words::error::{Error, Result, reason};
 use crate::words::worker::TEMPLATE;
+use reports::Reports;
 use target::Target;
 use uses::{Role, Use};
 
@@ -40,7 +44,8 @@ pub struct Ready {
     pub is_stdout: bool,
     pub rejects: Option<Output>,
     pub progress_file: Option<Arc<Destination>>,
-    pub summary: Option<WholeFile>,
+    /// The summary and its kin.
+    pub files: ReportFiles,
     pub journal: Option<Journal>,
     /// The files that were made: removed with this, unless the run calls `keep` once it is not refused any more.
     pub made: Made,
@@ -53,7 +58,7 @@ struct Written {
     output: Target,
     rejects: Option<Target>,
     progress_file: Option<Target>,
-    summary: Option<WholeFile>,
+    reports: Reports,
     journal: Option<journal::Locked>,
 }
 
@@ -78,7 +83,7 @@ pub fn look(settings: &Settings, context: &Context) -> Result<Ready> {
     collect::check_paths(&settings.output, source.layout.columns.get().map(Vec::as_slice))?;
     let notice =
         room::try_temporary_directory(&settings.output, source.size.map(|size| size / settings.input.shard.step()))?;
-    let Written { output, rejects, progress_file, summary, journal } = written;
+    let Written { output, rejects, progress_file, reports, journal } = written;
     let journal = settings.journal.as_ref().zip(journal).map(|(settings, journal)| journal.read(settings));
     let journal = journal.transpose()?;
 
@@ -92,10 +97,11 @@ pub fn look(settings: &Settings, context: &Context) -> Result<Ready> {
     });
     let rejects = rejects.transpose()?;
     let progress_file = progress_file.map(|file| file.into_destination().map(Arc::new)).transpose()?;
+    let files = reports.into_files()?;
     let journal = journal.map(journal::Fitting::begin).transpose()?;
     let of_journal = journal.iter().flat_map(|journal| journal.notices.clone());
     let notices = notice.into_iter().chain(of_journal).collect();
-    Ok(Ready { source, output, is_stdout, rejects, progress_file, summary, journal, made, notices })
+    Ok(Ready { source, output, is_stdout, rejects, progress_file, files, journal, made, notices })
 }
 
 /// The log files that are there already. The error says why `--log-dir` cannot be used; if the folder is not there, it
@@ -122,39 +128,38 @@ impl Written {
         };
         let rejects = settings.output.rejects.as_ref().map(&mut open).transpose()?;
         let progress_file = settings.report.progress_file.as_ref().map(&mut open).transpose()?;
-        let refused =
-            |path: &PathBuf, error| Error::refused(format!("cannot write {}: {}", path.display(), reason(&error)));
-        let summary = settings.report.summary_file.as_ref();
-        let summary = summary.map(|path| WholeFile::look(path).map_err(|error| refused(path, error))).transpose()?;
+        let reports = Reports::open(&settings.report, made)?;
         let journal = settings.journal.as_ref().map(journal::lock).transpose()?;
         if let (Some(settings), Some(journal)) = (&settings.journal, &journal)
             && journal.is_new
         {
             made.add(&settings.path, &journal.file);
         }
-        Ok(Written { output, rejects, progress_file, summary, journal })
+        Ok(Written { output, rejects, progress_file, reports, journal })
     }
 
     fn targets(&self) -> impl Iterator<Item = &Target> {
-        std::iter::once(&self.output).chain(&self.rejects).chain(&self.progress_file)
+        std::iter::once(&self.output).chain(&self.rejects).chain(&self.progress_file).chain(self.reports.targets())
     }
 
     fn uses(&self, settings: &Settings) -> Vec<Use> {
         let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
         let rejects = self.rejects.as_ref().map(Target::stat);
         let progress_file = self.progress_file.as_ref().map(Target::stat);
-        let summary = self.summary.as_ref().map(WholeFile::stat);
         let journal = self.journal.as_ref().map(|journal| rustix::fs::fstat(&journal.file).ok());
         let journal_path = settings.journal.as_ref().map(|journal| journal.path.clone());
-        [
+        let outputs = [
             (Role::Output, Some(settings.output.name()), Some(self.output.stat())),
             (Role::Rejects, path(&settings.output.rejects), rejects),
             (Role::ProgressFile, path(&settings.report.progress_file), progress_file),
-            (Role::Summary, path(&settings.report.summary_file), summary),
-            (Role::Journal, path(&journal_path), journal),
-        ]
-        .into_iter()
-        .filter_map(|(role, name, stat)| Some(Use::new(role, name?, stat?)))
-        .collect()
+        ];
+        let journal = [(Role::Journal, path(&journal_path), journal)];
+        let of = |(role, name, stat): (Role, Option<String>, Option<Option<Stat>>)| Some(Use::new(role, name?, stat?));
+        outputs
+            .into_iter()
+            .filter_map(of)
+            .chain(self.reports.uses())
+            .chain(journal.into_iter().filter_map(of))
+            .collect()
     }
 }

@@ -31,9 +31,9 @@ const TEMPLATE: usize = Bell::DESCRIPTORS + 4;
 /// through which signals are told (4), the pipe to the watcher, temporary files for results and rows (2), and the rest
 /// for what is opened for a moment: folders, files of /proc.
 const RUN: usize = 17;
-/// The files of the run: the output, the rejects file, the progress file, the summary, and the journal (3: written,
-/// read and synced).
-const FILES: usize = 7;
+/// The files of the run: the output, the rejects file, the progress file, those that tell of the run (5, one of them
+/// beside its old one), and the journal (3: written, read and synced).
+const FILES: usize = 13;
 
 /// Sees that there are descriptors for all workers, or refuses the run.
 pub fn provide_descriptors(settings: &Settings) -> Result<()> {

@@ -4,11 +4,13 @@
 //! Two uses that read do not harm each other. What is written to a device, a terminal, a pipe or a socket comes one
 //! after the other, so it may be named twice; but a pipe that is read and written would be fed with its own records.
 
+use std::ffi::OsString;
 use std::os::fd::AsFd;
 use std::path::Path;
 
 use rustix::fs::{FileType, Stat};
 
+use crate::report::{end_of_links, folder};
 use crate::source::settings::{InputFile, InputSettings};
 use crate::words::error::{Error, Result};
 
@@ -18,9 +20,15 @@ pub struct Use {
     role: Role,
     /// How messages name the file.
     name: String,
-    /// `None` if there is no such file, so that no other use can be of the same one: all files that are written have
-    /// been opened or made by now, but for the summary, which is made at the end of the run.
-    stat: Option<Stat>,
+    identity: Option<Identity>,
+}
+
+/// What a file is known by.
+#[derive(Debug)]
+enum Identity {
+    Made(Box<Stat>),
+    /// A file that will be made: the device and inode of its folder, and its name there.
+    ToBeMade(u64, u64, OsString),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +42,7 @@ pub enum Role {
     Rejects,
     ProgressFile,
     Summary,
+    JobLog,
     Journal,
     Log,
 }
@@ -66,6 +75,7 @@ impl Role {
             Role::Rejects => "the rejects file",
             Role::ProgressFile => "the progress file",
             Role::Summary => "the summary",
+            Role::JobLog => "the job log",
             Role::Journal => "the journal",
             Role::Log => "the log of a worker",
         }
@@ -81,6 +91,7 @@ impl Role {
             Role::Rejects => "name another file with --rejects",
             Role::ProgressFile => "name another file with --progress-file",
             Role::Summary => "name another file with --summary",
+            Role::JobLog => "name another file with --joblog",
             Role::Journal => "name another file with --journal",
             Role::Log => "name another folder with --log-dir",
             _ => "write to another file, then rename it",
@@ -90,7 +101,16 @@ impl Role {
 
 impl Use {
     pub fn new(role: Role, name: String, stat: Option<Stat>) -> Use {
-        Use { role, name, stat }
+        Use { role, name, identity: stat.map(|stat| Identity::Made(Box::new(stat))) }
+    }
+
+    /// Of a file that is to be written; `stat` is `None` if it is made only at the end of the run.
+    pub fn written(role: Role, path: &Path, stat: Option<Stat>) -> Use {
+        let name = path.display().to_string();
+        match stat {
+            Some(stat) => Use::new(role, name, Some(stat)),
+            None => Use { role, name, identity: Identity::to_be_made(path) },
+        }
     }
 
     pub fn of_path(role: Role, path: &Path) -> Use {
@@ -98,14 +118,23 @@ impl Use {
     }
 
     fn harms(&self, other: &Use) -> bool {
-        let (Some(stat), Some(others)) = (&self.stat, &other.stat) else { return false };
-        let is_same = (stat.st_dev, stat.st_ino) == (others.st_dev, others.st_ino);
-        is_same
-            && match FileType::from_raw_mode(stat.st_mode) {
-                FileType::CharacterDevice | FileType::Socket => false,
-                FileType::Fifo => self.role.is_read() != other.role.is_read(),
-                _ => !(self.role.is_read() && other.role.is_read()),
+        let stat = match (&self.identity, &other.identity) {
+            (Some(Identity::Made(stat)), Some(Identity::Made(others))) => {
+                if (stat.st_dev, stat.st_ino) != (others.st_dev, others.st_ino) {
+                    return false;
+                }
+                stat
             }
+            (Some(Identity::ToBeMade(device, folder, name)), Some(Identity::ToBeMade(others, other, another))) => {
+                return (device, folder, name) == (others, other, another);
+            }
+            _ => return false,
+        };
+        match FileType::from_raw_mode(stat.st_mode) {
+            FileType::CharacterDevice | FileType::Socket => false,
+            FileType::Fifo => self.role.is_read() != other.role.is_read(),
+            _ => !(self.role.is_read() && other.role.is_read()),
+        }
     }
 
     fn refusal(&self, second: &Use) -> Error {
@@ -117,6 +146,14 @@ impl Use {
     }
 }
 
+impl Identity {
+    fn to_be_made(path: &Path) -> Option<Identity> {
+        let path = end_of_links(path).ok()?;
+        let folder = rustix::fs::stat(folder(&path)).ok()?;
+        Some(Identity::ToBeMade(folder.st_dev, folder.st_ino, path.file_name()?.to_owned()))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::fs::File;
@@ -124,8 +161,8 @@ mod tests {
     use super::*;
 
     const READ: [Role; 4] = [Role::Input, Role::AnInput, Role::Program, Role::Handler];
-    const WRITTEN: [Role; 6] =
-        [Role::Output, Role::Rejects, Role::ProgressFile, Role::Summary, Role::Journal, Role::Log];
+    const WRITTEN: [Role; 7] =
+        [Role::Output, Role::Rejects, Role::ProgressFile, Role::Summary, Role::JobLog, Role::Journal, Role::Log];
 
     /// Whether two uses of one file are refused.
     fn is_refused(first: Role, second: Role, stat: Stat) -> bool {
@@ -167,6 +204,20 @@ mod tests {
         };
         assert_eq!(refusal(["x.csv", "x.csv"]), "x.csv is both the output and the rejects file");
         assert_eq!(refusal(["x.csv", "./x.csv"]), "x.csv is both the output and the rejects file (as ./x.csv)");
+    }
+
+    #[test]
+    fn two_files_that_will_be_made_are_the_same_by_their_folder_and_their_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        std::os::unix::fs::symlink("a", path("link")).unwrap();
+        let shared = |second: &str| {
+            let uses = [(Role::Summary, "a"), (Role::JobLog, second)];
+            let uses = uses.map(|(role, name)| Use::written(role, &path(name), None));
+            refuse_shared(&uses).is_err()
+        };
+        assert!(shared("a") && shared("./a") && shared("link"));
+        assert!(!shared("b"));
     }
 
     #[test]

@@ -12,6 +12,9 @@ mod estimate;
 mod progress;
 pub mod state;
 pub mod summary;
+
+// The files that tell of a run.
+pub mod files;
 mod whole_file;
 
 // What is said, on its way to stderr.
@@ -43,7 +46,8 @@ use progress::Shown;
 use stderr::Stderr;
 use voice::Voice;
 
-pub use whole_file::WholeFile;
+pub use files::ReportFiles;
+pub use whole_file::{WholeFile, end_of_links, folder};
 
 /// What every thread of a run says things with; all clones are one reporter.
 #[derive(Clone)]

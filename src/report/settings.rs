@@ -11,6 +11,12 @@ pub struct ReportSettings {
     /// Where each slot's stderr goes, besides ours.
     pub log_dir: Option<PathBuf>,
     pub summary_file: Option<PathBuf>,
+    /// A line for each job, as GNU parallel writes it.
+    pub joblog: Option<PathBuf>,
+    /// What the workers are, in a word or a command: how files that tell of jobs name what ran them.
+    pub worker_words: String,
+    /// The field of a job that is its own name (`--id`).
+    pub id: Option<String>,
     pub verbosity: Verbosity,
     pub names: SlotNames,
     /// Records go to stdout.

@@ -99,7 +99,7 @@ impl Way {
 }
 
 /// Where the symbolic links lead, whether there is a file or not.
-fn end_of_links(path: &Path) -> io::Result<PathBuf> {
+pub fn end_of_links(path: &Path) -> io::Result<PathBuf> {
     let mut path = path.to_owned();
     for _ in 0..descriptors::LINKS {
         let Ok(target) = std::fs::read_link(&path) else { return Ok(path) };

@@ -67,7 +67,18 @@ impl AsFd for Destination {
     }
 }
 
-/// For `write!` and `write_all`, by whoever shares the destination.
+/// For `write!` and `write_all`, by whoever has the destination.
+impl io::Write for Destination {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Destination::write(self, bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The same for whoever shares it.
 impl io::Write for &Destination {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         Destination::write(self, bytes)

@@ -1,6 +1,6 @@
 //! What becomes of a job: its status, and the result or the error that its record will hold.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
@@ -69,6 +69,17 @@ pub struct Outcome {
     pub batch: u16,
     /// Time in the worker, of the last attempt.
     pub elapsed: Duration,
+    /// When the last attempt began, on the run's clock; `None` where no worker of this run has begun the job, and where
+    /// nobody asks for it any more.
+    pub began: Option<Instant>,
+}
+
+/// When an attempt was in its worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Stay {
+    /// On the run's clock; `None` if the worker has not begun the job.
+    pub began: Option<Instant>,
+    pub elapsed: Duration,
 }
 
 impl Outcome {
@@ -79,6 +90,7 @@ impl Outcome {
 
     /// An outcome of a job that no worker has begun.
     pub fn unrun(job: Job, status: Status, error: &JobError) -> Outcome {
+        let Stay { began, elapsed } = Stay::default();
         Outcome {
             job,
             status,
@@ -87,7 +99,8 @@ impl Outcome {
             host: HostId::HERE,
             worker: None,
             batch: 0,
-            elapsed: Duration::ZERO,
+            elapsed,
+            began,
         }
     }
 }

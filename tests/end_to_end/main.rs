@@ -14,6 +14,7 @@ mod handlers;
 mod hosts;
 mod json_files;
 mod node_ipc;
+mod report_files;
 mod reporting;
 mod shards;
 mod tables;

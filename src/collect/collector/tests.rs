@@ -125,6 +125,7 @@ impl Scene {
             counters: Arc::default(),
             reporter: reporter.clone(),
             stop: self.stop,
+            files: crate::report::files::JobFiles::default(),
         };
         let collected = collector.run();
         let asked = asked.lock().unwrap().clone();

@@ -156,7 +156,7 @@ impl HostSession {
                 if delivery.charged > 0 {
                     self.out.reports.push(Report::PassedOnRetry);
                 }
-                let outcome = self.outcome(delivery, status, payload, worker, elapsed);
+                let outcome = self.outcome(delivery, status, payload, worker, elapsed, now);
                 self.out.outcomes.push(outcome);
                 self.out.answered = true;
             }
@@ -164,7 +164,7 @@ impl HostSession {
             // knows which.
             Status::NotRun => self.out.returned.push(delivery),
             Status::BadInput => {
-                let outcome = self.outcome(delivery, status, payload, None, elapsed);
+                let outcome = self.outcome(delivery, status, payload, None, elapsed, now);
                 self.out.outcomes.push(Outcome { attempts: 0, ..outcome });
             }
             Status::Error | Status::Timeout | Status::Died | Status::BadReply => {
@@ -194,10 +194,13 @@ impl HostSession {
         payload: Bytes,
         worker: Option<u32>,
         elapsed: Duration,
+        now: Instant,
     ) -> Outcome {
         let attempts = delivery.charged + 1;
         let Delivery { job, batch, .. } = delivery;
-        Outcome { job, status, payload, attempts, host: self.id, worker, batch, elapsed }
+        // The answer was on its way for a moment, so that the job began that much earlier.
+        let began = now.checked_sub(elapsed);
+        Outcome { job, status, payload, attempts, host: self.id, worker, batch, elapsed, began }
     }
 
     /// An attempt on a worker of the host has failed: the job is returned, to be run again, or ends.
@@ -213,7 +216,7 @@ impl HostSession {
         let attempt = delivery.charged + 1;
         let dice = self.dice.f64();
         let job = delivery.job.clone();
-        let failure = self.outcome(delivery, status, error, worker, elapsed);
+        let failure = self.outcome(delivery, status, error, worker, elapsed, now);
         let next =
             if self.level == Level::Run { self.settings.retry.next(status, attempt, advice, dice) } else { None };
         match next {

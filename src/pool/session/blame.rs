@@ -102,19 +102,19 @@ impl Session {
     fn execute(&mut self, verdict: Verdict, open: Open, shared: bool, live: &Live, death: &Death, now: Instant) {
         let alone = open.delivery.alone || shared;
         match verdict {
-            Verdict::Fated(Fate { status, error, elapsed }) => {
+            Verdict::Fated(Fate { status, error, stay }) => {
                 // The worker may have ended before the step was due at which this would have been told: what it has
                 // shown meanwhile, a dump or an answer to the end of its input, belongs to the error.
                 let error = match &live.ending {
                     Some(ending) => ending.explain(error),
                     None => error,
                 };
-                self.fail(open.delivery, status, error.to_json(), RetryAdvice::default(), elapsed, now);
+                self.fail(open.delivery, status, error.to_json(), RetryAdvice::default(), stay, now);
             }
             Verdict::Charged { begun } => {
-                let elapsed = open.elapsed(now);
+                let stay = open.stay(now);
                 let error = death.error(&open, begun).to_json();
-                self.fail(open.delivery, Status::Died, error, RetryAdvice::default(), elapsed, now);
+                self.fail(open.delivery, Status::Died, error, RetryAdvice::default(), stay, now);
             }
             Verdict::InBatch => self.out.returned.push(open.delivery.suspected()),
             Verdict::NeverRead => {

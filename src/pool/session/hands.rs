@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::super::delivery::Delivery;
-use crate::words::outcome::{JobError, Status};
+use crate::words::outcome::{JobError, Status, Stay};
 
 /// A job in the hands of a worker.
 #[derive(Debug)]
@@ -51,12 +51,17 @@ impl Call {
 pub struct Fate {
     pub status: Status,
     pub error: JobError,
-    pub elapsed: Duration,
+    pub stay: Stay,
 }
 
 impl Open {
     pub fn number(&self) -> u64 {
         self.delivery.job.number
+    }
+
+    /// Since when the job has been running, if it is, and for how long.
+    pub fn stay(&self, now: Instant) -> Stay {
+        Stay { began: self.started, elapsed: self.elapsed(now) }
     }
 
     /// How long the job has been running, if it is.
@@ -255,7 +260,11 @@ mod tests {
     }
 
     fn fate() -> Fate {
-        Fate { status: Status::Timeout, error: JobError::new("TimeoutError", "late"), elapsed: SECOND }
+        Fate {
+            status: Status::Timeout,
+            error: JobError::new("TimeoutError", "late"),
+            stay: Stay { began: None, elapsed: SECOND },
+        }
     }
 
     #[test]
@@ -326,7 +335,7 @@ mod tests {
         assert!(hands.take_fated(|_, _| false).is_none());
         let (delivery, fate) =
             hands.take_fated(|open, fate| open.number() == 2 && fate.status == Status::Timeout).unwrap();
-        assert_eq!((delivery.job.number, fate.elapsed, hands.is_empty()), (2, SECOND, true));
+        assert_eq!((delivery.job.number, fate.stay.elapsed, hands.is_empty()), (2, SECOND, true));
     }
 
     #[test]

@@ -135,7 +135,7 @@ impl Session {
         }
         let why = Why::Timeout(format!("was ended: no answer to job {} within {limit}", open.number()));
         let error = JobError::new("TimeoutError", format!("no answer within {limit}; worker w{slot} was ended"));
-        let fate = Fate { status: Status::Timeout, error, elapsed: open.elapsed(now) };
+        let fate = Fate { status: Status::Timeout, error, stay: open.stay(now) };
         live.hands.seal(index, fate);
         if let Some(signal) = dump {
             self.signal(why, signal, Step::Dumping, now + DUMP, now);
@@ -165,7 +165,7 @@ impl Session {
         let error = explain::bad_reply(&self.name(), reason, line, hint);
         let Some(live) = self.live_mut() else { return };
         if let Some(head) = live.hands.head_mut().filter(|head| !head.call.is_shared()) {
-            head.fate = Some(Fate { status: Status::BadReply, error, elapsed: head.elapsed(now) });
+            head.fate = Some(Fate { status: Status::BadReply, error, stay: head.stay(now) });
         }
         live.output.discard();
         self.tell_fate(now);
@@ -187,10 +187,10 @@ impl Session {
         let Some(live) = self.live_mut() else { return };
         let is_final = |attempt, status| retry.next(status, attempt, RetryAdvice::default(), 0.0).is_none();
         let fated = live.hands.take_fated(|open, fate| stopped || is_final(open.delivery.charged + 1, fate.status));
-        let Some((delivery, Fate { status, mut error, elapsed })) = fated else { return };
+        let Some((delivery, Fate { status, mut error, stay })) = fated else { return };
         if let Some(ending) = &live.ending {
             error = ending.explain(error);
         }
-        self.fail(delivery, status, error.to_json(), RetryAdvice::default(), elapsed, now);
+        self.fail(delivery, status, error.to_json(), RetryAdvice::default(), stay, now);
     }
 }

@@ -46,7 +46,7 @@ use super::outbox::{Action, Outbox, Report};
 use crate::words::advice::RetryAdvice;
 use crate::words::cancel::Level;
 use crate::words::doing::Doing;
-use crate::words::outcome::{JobError, Outcome, Status};
+use crate::words::outcome::{JobError, Outcome, Status, Stay};
 use blame::RETURNS;
 use ending::Why;
 use live::{Intake, Live, ProcessState, Stage};
@@ -167,7 +167,7 @@ impl Life for Session {
                 let message = format!("worker w{slot} closed its input and left this job unread");
                 let message = format!("{message}, as did {} before it", delivery.returns - 1);
                 let error = JobError::new("WorkerDied", message).to_json();
-                self.fail(delivery, Status::Died, error, RetryAdvice::default(), Duration::ZERO, now);
+                self.fail(delivery, Status::Died, error, RetryAdvice::default(), Stay::default(), now);
             } else {
                 self.out.returned.push(delivery);
             }

@@ -1,6 +1,6 @@
 //! What the worker writes: replies, and what they mean for its jobs.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 
@@ -14,7 +14,7 @@ use crate::protocol::Body;
 use crate::text::redact::redact;
 use crate::words::advice::RetryAdvice;
 use crate::words::host::HostId;
-use crate::words::outcome::{Outcome, Status};
+use crate::words::outcome::{Outcome, Status, Stay};
 
 /// The final answer to a job.
 enum Answer {
@@ -91,13 +91,13 @@ impl Session {
                 return false;
             }
         };
-        let elapsed = open.elapsed(now);
+        let stay = open.stay(now);
         match answer {
             Answer::Ok(data) => {
                 if open.delivery.charged > 0 {
                     self.out.reports.push(Report::PassedOnRetry);
                 }
-                let outcome = self.outcome(open.delivery, Status::Ok, data, elapsed);
+                let outcome = self.outcome(open.delivery, Status::Ok, data, stay);
                 self.out.outcomes.push(outcome);
             }
             Answer::Error(error, advice) => {
@@ -106,7 +106,7 @@ impl Session {
                     self.out.reports.push(Report::HoldBack { job: open.delivery.job.number, pause });
                 }
                 let error = if fields.is_empty() { error } else { redact(&error, fields) };
-                self.fail(open.delivery, Status::Error, error, advice, elapsed, now);
+                self.fail(open.delivery, Status::Error, error, advice, stay, now);
             }
             Answer::Again => self.out.returned.push(open.delivery.suspected()),
         }
@@ -151,10 +151,11 @@ impl Session {
     }
 
     /// The outcome of an attempt.
-    fn outcome(&self, delivery: Delivery, status: Status, payload: Bytes, elapsed: Duration) -> Outcome {
+    fn outcome(&self, delivery: Delivery, status: Status, payload: Bytes, stay: Stay) -> Outcome {
         let attempts = delivery.charged + 1;
         let Delivery { job, batch, .. } = delivery;
-        Outcome { job, status, payload, attempts, host: HostId::HERE, worker: Some(self.slot), batch, elapsed }
+        let Stay { began, elapsed } = stay;
+        Outcome { job, status, payload, attempts, host: HostId::HERE, worker: Some(self.slot), batch, elapsed, began }
     }
 
     /// An attempt has failed: the job is returned, to be run again, or ends. The worker must not be running it any
@@ -165,13 +166,13 @@ impl Session {
         status: Status,
         error: Bytes,
         advice: RetryAdvice,
-        elapsed: Duration,
+        stay: Stay,
         now: Instant,
     ) {
         let attempt = delivery.charged + 1;
         let dice = self.dice.f64();
         let Some(delay) = self.settings.retry.next(status, attempt, advice, dice) else {
-            let outcome = self.outcome(delivery, status, error, elapsed);
+            let outcome = self.outcome(delivery, status, error, stay);
             self.out.outcomes.push(outcome);
             return;
         };
@@ -179,7 +180,7 @@ impl Session {
         // In a batch it would be an error of all of them once more.
         let stays_alone = delivery.alone && self.settings.batch.is_some();
         // The outcome of this attempt becomes the job's record if the run is stopped before the next attempt.
-        let failure = self.outcome(delivery, status, error, elapsed);
+        let failure = self.outcome(delivery, status, error, stay);
         self.out.returned.push(Delivery {
             charged: attempt,
             alone: status != Status::Error || stays_alone,

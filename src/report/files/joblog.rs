@@ -1,0 +1,148 @@
+//! `--joblog`: a line for each job that has ended, with the columns of GNU parallel's `--joblog`, so that what reads that
+//! reads this. Jobs that were never begun are not in it, and those from a journal are in the log of the run that ran them.
+
+use std::fmt::Write as _;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use super::stream::Stream;
+use crate::text::json::field;
+use crate::words::error::Error;
+use crate::words::outcome::{Outcome, Status, error_text};
+
+#[derive(Debug)]
+pub struct JobLog {
+    file: Stream,
+    /// What stands in the last column.
+    command: String,
+    /// The field of a job that is its own name, and follows the command.
+    id: Option<String>,
+    line: String,
+}
+
+const HEADER: &str = "Seq\tHost\tStarttime\tJobRuntime\tSend\tReceive\tExitval\tSignal\tCommand\n";
+
+impl JobLog {
+    pub fn new(mut file: Stream, command: &str, id: Option<String>) -> JobLog {
+        file.write(HEADER.as_bytes());
+        JobLog { file, command: one_line(command), id, line: String::new() }
+    }
+
+    pub fn ended(&mut self, outcomes: &[Outcome], now: Instant) {
+        let clock = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        for outcome in outcomes.iter().filter(|outcome| outcome.status != Status::NotRun) {
+            let ago = outcome.began.map(|began| now.saturating_duration_since(began)).unwrap_or_default();
+            self.write(outcome, clock.saturating_sub(ago).as_secs_f64());
+        }
+    }
+
+    fn write(&mut self, outcome: &Outcome, began: f64) {
+        let Outcome { job, payload, elapsed, .. } = outcome;
+        let (exit, signal) = exit_of(outcome);
+        let host = outcome.host.name().map_or_else(|| ":".to_owned(), |name| one_line(&name));
+        self.line.clear();
+        // Writing to a String cannot fail, here and below.
+        let _ = write!(
+            self.line,
+            "{}\t{host}\t{began:.3}\t{:10.3}\t{}\t{}\t{exit}\t{signal}\t{}",
+            job.number,
+            elapsed.as_secs_f64(),
+            job.data.len(),
+            payload.len(),
+            self.command
+        );
+        if let Some(id) = self.id.as_ref().and_then(|name| field(&job.data, name)) {
+            let _ = write!(self.line, " {}", one_line(id.get()));
+        }
+        self.line.push('\n');
+        self.file.write(self.line.as_bytes());
+    }
+
+    pub fn flush(&mut self) {
+        self.file.flush();
+    }
+
+    pub fn finish(&mut self) -> Option<Error> {
+        self.file.finish()
+    }
+}
+
+/// What the columns Exitval and Signal say of a job. GNU parallel writes -1 for one that took too long.
+fn exit_of(outcome: &Outcome) -> (i32, i32) {
+    match outcome.status {
+        Status::Ok => (0, 0),
+        Status::Timeout => (-1, 0),
+        Status::Died => match signal_of(&error_text(&outcome.payload, "signal")) {
+            Some(signal) => (0, signal),
+            None => (1, 0),
+        },
+        _ => (1, 0),
+    }
+}
+
+/// The number of a signal that the error of a worker's death names.
+fn signal_of(name: &str) -> Option<i32> {
+    // Linux has 64 signals, other systems have fewer. Those without a name are `signal 42`.
+    const LAST: i32 = 64;
+    let number = name.strip_prefix("signal ").and_then(|number| number.parse().ok());
+    number.or_else(|| (1..=LAST).find(|&number| signal_hook::low_level::signal_name(number) == Some(name)))
+}
+
+/// A tab or a line end within the text would begin another column or line.
+fn one_line(text: &str) -> String {
+    text.replace(['\t', '\n', '\r'], " ")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::OwnedFd;
+    use std::time::Duration;
+
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::testing::outcome;
+    use crate::text::destination::{Destination, Old};
+
+    /// The lines of a log of these outcomes, split into columns.
+    fn log(outcomes: &[Outcome], id: Option<&str>) -> Vec<Vec<String>> {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let destination = Destination::new(OwnedFd::from(file.reopen().unwrap()), Old::Replaced);
+        let mut log = JobLog::new(Stream::new("log".to_owned(), destination), "sh -c 'a\tb'", id.map(str::to_owned));
+        log.ended(outcomes, Instant::now());
+        assert!(log.finish().is_none());
+        let text = std::fs::read_to_string(file.path()).unwrap();
+        text.lines().map(|line| line.split('\t').map(str::to_owned).collect()).collect()
+    }
+
+    #[test]
+    fn a_line_has_the_columns_of_gnu_parallel() {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64();
+        let began = Instant::now().checked_sub(Duration::from_secs(5)).unwrap();
+        let job = Outcome { began: Some(began), elapsed: Duration::from_millis(1250), ..outcome(7, Status::Ok) };
+        let lines = log(&[job, outcome(8, Status::NotRun)], None);
+        assert_eq!(lines.len(), 2, "a job that was never begun has no line");
+        assert_eq!(lines[0].join("\t") + "\n", HEADER);
+        let started: f64 = lines[1][2].parse().unwrap();
+        assert!((started - (now - 5.0)).abs() < 1.0, "{started} {now}");
+        let rest: Vec<&str> = lines[1].iter().enumerate().filter(|(at, _)| *at != 2).map(|(_, cell)| &**cell).collect();
+        assert_eq!(rest, ["7", ":", "     1.250", "2", "2", "0", "0", "sh -c 'a b'"]);
+    }
+
+    #[test]
+    fn exit_value_and_signal_say_how_a_job_ended() {
+        let died = |signal: &str| {
+            let payload = Bytes::from(serde_json::json!({ "signal": signal }).to_string());
+            exit_of(&Outcome { payload, ..outcome(1, Status::Died) })
+        };
+        assert_eq!([died("SIGSEGV"), died("signal 42"), died("")], [(0, 11), (0, 42), (1, 0)]);
+        let exit = |status| exit_of(&outcome(1, status));
+        assert_eq!([exit(Status::Ok), exit(Status::Error), exit(Status::Timeout)], [(0, 0), (1, 0), (-1, 0)]);
+    }
+
+    #[test]
+    fn a_jobs_own_name_follows_the_command() {
+        let mut job = outcome(1, Status::Ok);
+        job.job.data = Bytes::from_static(b"{\"name\":\"Tom\\tCat\"}");
+        assert_eq!(log(&[job], Some("name"))[1][8], "sh -c 'a b' \"Tom\\tCat\"");
+    }
+}

@@ -1,0 +1,45 @@
+//! The files that tell of a run: others read them, so they are read here as others would.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::json;
+
+use crate::support::{chaotic, lines, shell};
+
+/// A run of jobs that end in different ways, with these options; status 1.
+fn mixed(options: &str, folder: &Path) {
+    let jobs = lines(&[json!({"name": "Tom"}), json!({"do": "error"}), json!({"do": "crash"}), json!({"name": "Mia"})]);
+    chaotic(&format!("-q -j 1 -o out {options} -- --ready")).stdin(jobs).current_dir(folder).end().check_status(1);
+}
+
+// ---- --joblog ----
+
+#[test]
+fn a_job_log_has_a_line_for_each_job_as_it_ended() {
+    let folder = tempfile::tempdir().unwrap();
+    mixed("--joblog log --id name", folder.path());
+    let log = fs::read_to_string(folder.path().join("log")).unwrap();
+    let lines: Vec<Vec<&str>> = log.lines().skip(1).map(|line| line.split('\t').collect()).collect();
+    let ends: Vec<(&str, &str, &str)> = lines.iter().map(|line| (line[0], line[6], line[7])).collect();
+    assert_eq!(ends, [("1", "0", "0"), ("2", "1", "0"), ("3", "0", "9"), ("4", "0", "0")]);
+    assert!(lines[0][8].ends_with(" \"Tom\""), "{log}");
+    assert_eq!(lines[0][4], "14", "the bytes of the job");
+}
+
+#[test]
+fn a_file_that_cannot_be_written_ends_no_run_and_is_an_error_of_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let ended = shell("seq 3 | forkpool -j 1 --joblog /dev/full --protocol lines -- cat", folder.path()).end();
+    let ended = ended.check_status(4);
+    assert_eq!(ended.text(), "1\n2\n3\n");
+    assert!(ended.stderr.contains("error: cannot write /dev/full: No space left"), "{}", ended.stderr);
+}
+
+#[test]
+fn two_files_of_one_name_are_refused_and_none_is_made() {
+    let folder = tempfile::tempdir().unwrap();
+    let ended = shell("seq 3 | forkpool --joblog x --summary ./x -- cat", folder.path()).end().check_status(2);
+    assert!(ended.stderr.contains("x is both the job log and the summary (as ./x)"), "{}", ended.stderr);
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+}
