@@ -254,7 +254,7 @@ impl Base {
     /// Ends the files that tell of each job. What could not be written of them is an error of the run, but none before
     /// its end.
     fn finish_job_files(&self, files: &mut JobFiles) -> Exit {
-        let failures = files.finish();
+        let failures = files.finish(&self.counters.snapshot(), self.start.elapsed());
         let exit = if failures.is_empty() { Exit::Ok } else { Exit::IoFailed };
         failures.into_iter().for_each(|error| self.cancel.raise(Level::Abort, Reason::Failed(error)));
         exit

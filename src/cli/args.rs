@@ -465,6 +465,10 @@ pub struct ReportArgs {
     #[arg(long, value_name = "FILE", hide_short_help = true)]
     pub summary: Option<PathBuf>,
 
+    /// Write the jobs to FILE as JUnit XML, for a CI system; past 10,000 only those that failed
+    #[arg(long, value_name = "FILE", hide_short_help = true)]
+    pub junit: Option<PathBuf>,
+
     /// Write a line for each job to FILE, with GNU parallel's columns
     #[arg(long, value_name = "FILE", hide_short_help = true)]
     pub joblog: Option<PathBuf>,

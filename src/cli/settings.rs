@@ -136,6 +136,7 @@ fn report(args: &Args, worker_words: String) -> ReportSettings {
         summary_file: args.reporting.summary.clone(),
         names: SlotNames::default(),
         joblog: args.reporting.joblog.clone(),
+        junit: args.reporting.junit.clone(),
         worker_words,
         id: args.output.id.clone(),
         verbosity: match (args.reporting.quiet, args.reporting.verbose) {

@@ -222,7 +222,10 @@ impl Collecting {
                 self.collector.counters.ended(&outcomes, now);
                 self.collector.files.ended(&outcomes, now);
             }
-            Origin::Journal => self.collector.counters.restored(&outcomes),
+            Origin::Journal => {
+                self.collector.counters.restored(&outcomes);
+                self.collector.files.restored(&outcomes);
+            }
         }
         for outcome in outcomes {
             let is_first = self.all.ended == self.unbegun.len() as u64;

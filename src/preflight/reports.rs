@@ -25,7 +25,7 @@ impl Reports {
             }
         }
         let mut whole = Vec::new();
-        for (role, path) in [(Role::Summary, &settings.summary_file)] {
+        for (role, path) in [(Role::Summary, &settings.summary_file), (Role::JUnit, &settings.junit)] {
             if let Some(path) = path {
                 let refused = |error| Error::refused(format!("cannot write {}: {}", path.display(), reason(&error)));
                 whole.push((role, path.clone(), WholeFile::look(path).map_err(refused)?));
@@ -56,6 +56,7 @@ impl Reports {
         for (role, _, file) in self.whole {
             match role {
                 Role::Summary => files.summary = Some(file),
+                Role::JUnit => files.junit = Some(file),
                 _ => unreachable!("no other file is written whole"),
             }
         }

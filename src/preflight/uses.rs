@@ -43,6 +43,7 @@ pub enum Role {
     ProgressFile,
     Summary,
     JobLog,
+    JUnit,
     Journal,
     Log,
 }
@@ -76,6 +77,7 @@ impl Role {
             Role::ProgressFile => "the progress file",
             Role::Summary => "the summary",
             Role::JobLog => "the job log",
+            Role::JUnit => "the JUnit file",
             Role::Journal => "the journal",
             Role::Log => "the log of a worker",
         }
@@ -92,6 +94,7 @@ impl Role {
             Role::ProgressFile => "name another file with --progress-file",
             Role::Summary => "name another file with --summary",
             Role::JobLog => "name another file with --joblog",
+            Role::JUnit => "name another file with --junit",
             Role::Journal => "name another file with --journal",
             Role::Log => "name another folder with --log-dir",
             _ => "write to another file, then rename it",
@@ -161,8 +164,16 @@ mod tests {
     use super::*;
 
     const READ: [Role; 4] = [Role::Input, Role::AnInput, Role::Program, Role::Handler];
-    const WRITTEN: [Role; 7] =
-        [Role::Output, Role::Rejects, Role::ProgressFile, Role::Summary, Role::JobLog, Role::Journal, Role::Log];
+    const WRITTEN: [Role; 8] = [
+        Role::Output,
+        Role::Rejects,
+        Role::ProgressFile,
+        Role::Summary,
+        Role::JobLog,
+        Role::JUnit,
+        Role::Journal,
+        Role::Log,
+    ];
 
     /// Whether two uses of one file are refused.
     fn is_refused(first: Role, second: Role, stat: Stat) -> bool {

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::json;
 
-use crate::support::{chaotic, lines, shell};
+use crate::support::{chaotic, installed, lines, project, shell};
 
 /// A run of jobs that end in different ways, with these options; status 1.
 fn mixed(options: &str, folder: &Path) {
@@ -42,4 +42,33 @@ fn two_files_of_one_name_are_refused_and_none_is_made() {
     let ended = shell("seq 3 | forkpool --joblog x --summary ./x -- cat", folder.path()).end().check_status(2);
     assert!(ended.stderr.contains("x is both the job log and the summary (as ./x)"), "{}", ended.stderr);
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+// ---- --junit ----
+
+#[test]
+fn junit_is_what_a_strict_reader_takes_and_names_no_case_twice() {
+    let folder = tempfile::tempdir().unwrap();
+    mixed("--junit j.xml --id name", folder.path());
+    let xml = fs::read_to_string(folder.path().join("j.xml")).unwrap();
+    let names: Vec<&str> = xml.split("<testcase name=\"").skip(1).map(|rest| rest.split('"').next().unwrap()).collect();
+    assert_eq!(names, ["job 1: Tom", "job 2", "job 3", "job 4: Mia"]);
+    assert!(xml.contains("<property name=\"died\" value=\"1\"/>"), "{xml}");
+    if installed("xmllint") {
+        let schema = project("tests/end_to_end/schemas/junit.rng");
+        let check = format!("xmllint --noout --relaxng '{}' j.xml", schema.display());
+        shell(&check, folder.path()).end().check_status(0);
+    }
+}
+
+#[test]
+fn a_resumed_run_has_the_cases_of_the_whole_input() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = "forkpool -q -j 1 --protocol lines --journal j --resume --junit j.xml --joblog log -- cat";
+    shell(&format!("seq 3 | {run}"), folder.path()).end().check_status(0);
+    shell(&format!("seq 5 | {run}"), folder.path()).end().check_status(0);
+    let xml = fs::read_to_string(folder.path().join("j.xml")).unwrap();
+    assert_eq!(xml.matches("<testcase ").count(), 5);
+    let log = fs::read_to_string(folder.path().join("log")).unwrap();
+    assert_eq!(log.lines().count(), 3, "the log has the two jobs that this run has run");
 }

@@ -2,17 +2,20 @@
 //! outcomes come; the others whole, at the end.
 
 mod joblog;
+mod junit;
 mod stream;
 
 use std::path::PathBuf;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use super::counters::Figures;
 use super::settings::ReportSettings;
 use super::whole_file::WholeFile;
 use crate::text::destination::Destination;
-use crate::words::error::Error;
+use crate::words::error::{Error, reason};
 use crate::words::outcome::Outcome;
 use joblog::JobLog;
+use junit::JUnit;
 use stream::Stream;
 
 /// The files of a run, opened or looked at, and still as they were.
@@ -20,12 +23,14 @@ use stream::Stream;
 pub struct ReportFiles {
     pub summary: Option<WholeFile>,
     pub joblog: Option<Destination>,
+    pub junit: Option<WholeFile>,
 }
 
 /// The files that are written as outcomes come.
 #[derive(Debug, Default)]
 pub struct JobFiles {
     joblog: Option<JobLog>,
+    junit: Option<(PathBuf, WholeFile, JUnit)>,
 }
 
 impl ReportFiles {
@@ -35,7 +40,9 @@ impl ReportFiles {
         let joblog = self.joblog.take().map(|destination| {
             JobLog::new(Stream::new(name(&settings.joblog), destination), &settings.worker_words, settings.id.clone())
         });
-        JobFiles { joblog }
+        let junit = self.junit.take().zip(settings.junit.clone());
+        let junit = junit.map(|(file, path)| (path, file, JUnit::new(&settings.worker_words, settings.id.clone())));
+        JobFiles { joblog, junit }
     }
 }
 
@@ -44,6 +51,16 @@ impl JobFiles {
     pub fn ended(&mut self, outcomes: &[Outcome], now: Instant) {
         if let Some(joblog) = &mut self.joblog {
             joblog.ended(outcomes, now);
+        }
+        if let Some((_, _, junit)) = &mut self.junit {
+            junit.ended(outcomes);
+        }
+    }
+
+    /// The outcomes of jobs come from the journal.
+    pub fn restored(&mut self, outcomes: &[Outcome]) {
+        if let Some((_, _, junit)) = &mut self.junit {
+            junit.ended(outcomes);
         }
     }
 
@@ -54,8 +71,13 @@ impl JobFiles {
         }
     }
 
-    /// Ends the files, and says what went wrong with them.
-    pub fn finish(&mut self) -> Vec<Error> {
-        self.joblog.as_mut().and_then(JobLog::finish).into_iter().collect()
+    /// Ends the files, and says what went wrong with them. The run has taken `elapsed`.
+    pub fn finish(&mut self, figures: &Figures, elapsed: Duration) -> Vec<Error> {
+        let joblog = self.joblog.as_mut().and_then(JobLog::finish);
+        let junit = self.junit.take().and_then(|(path, file, mut junit)| {
+            let error = file.write(&junit.xml(figures, elapsed)).err()?;
+            Some(Error::io(format!("cannot write {}: {}", path.display(), reason(&error))))
+        });
+        joblog.into_iter().chain(junit).collect()
     }
 }
