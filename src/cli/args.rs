@@ -469,6 +469,10 @@ pub struct ReportArgs {
     #[arg(long, value_name = "FILE", hide_short_help = true)]
     pub junit: Option<PathBuf>,
 
+    /// Write figures to FILE for Prometheus (node_exporter's textfile collector), also while the run goes on
+    #[arg(long, value_name = "FILE", hide_short_help = true)]
+    pub metrics: Option<PathBuf>,
+
     /// Write a line for each job to FILE, with GNU parallel's columns
     #[arg(long, value_name = "FILE", hide_short_help = true)]
     pub joblog: Option<PathBuf>,

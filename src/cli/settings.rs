@@ -137,6 +137,7 @@ fn report(args: &Args, worker_words: String) -> ReportSettings {
         names: SlotNames::default(),
         joblog: args.reporting.joblog.clone(),
         junit: args.reporting.junit.clone(),
+        metrics: args.reporting.metrics.clone(),
         worker_words,
         id: args.output.id.clone(),
         verbosity: match (args.reporting.quiet, args.reporting.verbose) {

@@ -25,7 +25,11 @@ impl Reports {
             }
         }
         let mut whole = Vec::new();
-        for (role, path) in [(Role::Summary, &settings.summary_file), (Role::JUnit, &settings.junit)] {
+        for (role, path) in [
+            (Role::Summary, &settings.summary_file),
+            (Role::JUnit, &settings.junit),
+            (Role::Metrics, &settings.metrics),
+        ] {
             if let Some(path) = path {
                 let refused = |error| Error::refused(format!("cannot write {}: {}", path.display(), reason(&error)));
                 whole.push((role, path.clone(), WholeFile::look(path).map_err(refused)?));
@@ -57,6 +61,7 @@ impl Reports {
             match role {
                 Role::Summary => files.summary = Some(file),
                 Role::JUnit => files.junit = Some(file),
+                Role::Metrics => files.metrics = Some(file),
                 _ => unreachable!("no other file is written whole"),
             }
         }

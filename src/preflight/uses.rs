@@ -44,6 +44,7 @@ pub enum Role {
     Summary,
     JobLog,
     JUnit,
+    Metrics,
     Journal,
     Log,
 }
@@ -78,6 +79,7 @@ impl Role {
             Role::Summary => "the summary",
             Role::JobLog => "the job log",
             Role::JUnit => "the JUnit file",
+            Role::Metrics => "the metrics",
             Role::Journal => "the journal",
             Role::Log => "the log of a worker",
         }
@@ -95,6 +97,7 @@ impl Role {
             Role::Summary => "name another file with --summary",
             Role::JobLog => "name another file with --joblog",
             Role::JUnit => "name another file with --junit",
+            Role::Metrics => "name another file with --metrics",
             Role::Journal => "name another file with --journal",
             Role::Log => "name another folder with --log-dir",
             _ => "write to another file, then rename it",
@@ -164,13 +167,14 @@ mod tests {
     use super::*;
 
     const READ: [Role; 4] = [Role::Input, Role::AnInput, Role::Program, Role::Handler];
-    const WRITTEN: [Role; 8] = [
+    const WRITTEN: [Role; 9] = [
         Role::Output,
         Role::Rejects,
         Role::ProgressFile,
         Role::Summary,
         Role::JobLog,
         Role::JUnit,
+        Role::Metrics,
         Role::Journal,
         Role::Log,
     ];

@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use super::errors::ErrorGroups;
-use super::times::Times;
+use super::times::TimesByStatus;
 use crate::words::outcome::{Outcome, Status};
 use crate::words::rate::Rate;
 
@@ -21,7 +21,7 @@ pub struct Counters {
 #[derive(Debug, Clone, Default)]
 pub struct Details {
     /// Of the jobs of this run.
-    pub times: Times,
+    pub times: TimesByStatus,
     /// Of all jobs, those from the journal among them.
     pub errors: ErrorGroups,
     /// A worker could run several jobs at once.

@@ -13,6 +13,8 @@ pub struct ReportSettings {
     pub summary_file: Option<PathBuf>,
     /// A line for each job, as GNU parallel writes it.
     pub joblog: Option<PathBuf>,
+    /// The figures, for Prometheus.
+    pub metrics: Option<PathBuf>,
     /// The jobs as test cases.
     pub junit: Option<PathBuf>,
     /// What the workers are, in a word or a command: how files that tell of jobs name what ran them.

@@ -84,7 +84,7 @@ impl Summary {
         if all.get(Status::NotRun) > 0 {
             let _ = write!(line, ", {} never begun", count(all.get(Status::NotRun)));
         }
-        if let Some(Percentiles { p50, p95, max }) = self.details.times.percentiles() {
+        if let Some(Percentiles { p50, p95, max }) = self.details.times.all().percentiles() {
             let [p50, p95, max] = [p50, p95, max].map(short_time);
             let _ = write!(line, "; a job took {p50} (p50), {p95} (p95), {max} (max)");
         }
@@ -157,7 +157,7 @@ impl Summary {
             by_status: by_status.collect(),
             seconds: self.elapsed.as_secs_f64(),
             jobs_per_second: self.per_second(),
-            ms: self.details.times.percentiles(),
+            ms: self.details.times.all().percentiles(),
             errors,
             other_errors: other,
             passed_on_retry: figures.passed_on_retry,

@@ -1,4 +1,4 @@
-//! A file that is written once, at the end of a run, and whole or not at all: a reader never finds half of it, and a
+//! A file that is written at the end of a run, or now and then, and whole or not at all: a reader never finds half of it, and a
 //! run that is killed leaves the old one.
 //!
 //! The content goes into a temporary file beside it, which then takes its name. The mode and the owner of an old file
@@ -10,7 +10,7 @@
 //! no more.
 
 use std::fs::{File, Metadata, Permissions};
-use std::io::{self, Write};
+use std::io::{self, Seek, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -57,12 +57,17 @@ impl WholeFile {
         }
     }
 
-    pub fn write(self, content: &[u8]) -> io::Result<()> {
-        match self.way {
-            Way::Into(mut file) => file.write_all(content),
+    /// Whether each write takes the place of the one before it.
+    pub fn is_replaced(&self) -> bool {
+        matches!(self.way, Way::Replace { .. } | Way::Over(_))
+    }
+
+    pub fn write(&self, content: &[u8]) -> io::Result<()> {
+        match &self.way {
+            Way::Into(file) => (&mut &*file).write_all(content),
             Way::Over(file) => write_over(file, content),
-            Way::Fifo(path) => open_fifo(&path)?.write_all(content),
-            Way::Replace { path, old } => match (replace(&path, old.as_ref(), content), old) {
+            Way::Fifo(path) => open_fifo(path)?.write_all(content),
+            Way::Replace { path, old } => match (replace(path, old.as_ref(), content), old) {
                 (Err(_), Some(old)) => write_over(old, content),
                 (result, _) => result,
             },
@@ -122,8 +127,9 @@ fn try_folder(path: &Path) -> io::Result<()> {
     tempfile::tempfile_in(folder(path)).map(drop)
 }
 
-fn write_over(mut file: File, content: &[u8]) -> io::Result<()> {
+fn write_over(mut file: &File, content: &[u8]) -> io::Result<()> {
     file.set_len(0)?;
+    file.seek(io::SeekFrom::Start(0))?;
     file.write_all(content)
 }
 

@@ -72,3 +72,23 @@ fn a_resumed_run_has_the_cases_of_the_whole_input() {
     let log = fs::read_to_string(folder.path().join("log")).unwrap();
     assert_eq!(log.lines().count(), 3, "the log has the two jobs that this run has run");
 }
+
+// ---- --metrics ----
+
+#[test]
+fn metrics_are_what_prometheus_reads() {
+    let folder = tempfile::tempdir().unwrap();
+    mixed("--metrics night.prom", folder.path());
+    let text = fs::read_to_string(folder.path().join("night.prom")).unwrap();
+    let has = |line: &str| assert!(text.lines().any(|found| found == line), "{line}\n{text}");
+    has("forkpool_jobs{run=\"night\",status=\"died\"} 1");
+    has("forkpool_run_exit_status{run=\"night\"} 1");
+    has("forkpool_job_seconds_count{run=\"night\"} 4");
+    let parse = "from prometheus_client.parser import text_string_to_metric_families as parse\n\
+        names = {family.name: family.type for family in parse(open('night.prom').read())}\n\
+        assert names['forkpool_jobs'] == 'gauge' and names['forkpool_job_seconds'] == 'summary', names\n";
+    let there = shell("python3 -c 'import prometheus_client'", folder.path()).end().status == 0;
+    if there {
+        shell(&format!("python3 -c \"{parse}\""), folder.path()).end().check_status(0);
+    }
+}

@@ -3,6 +3,7 @@
 
 mod joblog;
 mod junit;
+pub mod metrics;
 mod stream;
 
 use std::path::PathBuf;
@@ -24,6 +25,7 @@ pub struct ReportFiles {
     pub summary: Option<WholeFile>,
     pub joblog: Option<Destination>,
     pub junit: Option<WholeFile>,
+    pub metrics: Option<WholeFile>,
 }
 
 /// The files that are written as outcomes come.
