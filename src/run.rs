@@ -82,7 +82,7 @@ pub fn run(settings: Settings) -> Result<Exit> {
         opened.reporter.verbose(format!("no process ends the workers if this one is killed: {why}"));
     }
     let mut workers = base.start_workers(&opened)?;
-    let job_files = files.job_files(&base.settings.report);
+    let job_files = files.job_files(&base.settings.report, opened.clock.now());
     let collector = base.start_source(opened, source, context, outputs, job_files)?;
     if let Err(error) = workers.start_others() {
         base.cancel.raise(Level::Abort, Reason::Failed(error));
@@ -97,7 +97,7 @@ pub fn run(settings: Settings) -> Result<Exit> {
     if !collected.came_to_nothing {
         made.keep();
         exit = exit.max(base.finish_progress_file(progress_file.as_deref()));
-        exit = exit.max(base.finish_job_files(&mut collected.files));
+        exit = exit.max(base.finish_job_files(&mut collected.files, &reporter));
     }
     Ok(base.conclude(&collected, files, metrics, reporter, exit))
 }
@@ -265,7 +265,10 @@ impl Base {
 
     /// Ends the files that tell of each job. What could not be written of them is an error of the run, but none before
     /// its end.
-    fn finish_job_files(&self, files: &mut JobFiles) -> Exit {
+    fn finish_job_files(&self, files: &mut JobFiles, reporter: &Reporter) -> Exit {
+        if let Some(words) = files.notice() {
+            reporter.notice(words);
+        }
         let failures = files.finish(&self.counters.snapshot(), self.start.elapsed());
         let exit = if failures.is_empty() { Exit::Ok } else { Exit::IoFailed };
         failures.into_iter().for_each(|error| self.cancel.raise(Level::Abort, Reason::Failed(error)));

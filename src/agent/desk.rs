@@ -180,7 +180,7 @@ impl Desk {
                 self.say_bye();
                 std::process::exit(error_status());
             }
-            Some(Message::Restored(_) | Message::InputEnded(_)) | None => {}
+            Some(Message::Retried(_) | Message::Spent(_) | Message::Restored(_) | Message::InputEnded(_)) | None => {}
         }
         if !self.state.told_async && self.counters.copy_of_details().asynchronous {
             self.state.told_async = true;

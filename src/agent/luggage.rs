@@ -102,6 +102,7 @@ fn settings(opening: &Opening, directory: &Path) -> Result<Settings> {
     pool.retry = RetryPolicy { retries: 0, ..pool.retry.clone() };
     pool.rate = None;
     pool.keep_jobs = false;
+    pool.watched = false;
     // How many jobs there are here is bounded by whoever sends them.
     (pool.window, pool.memory) = (usize::MAX / 2, usize::MAX / 2);
     pool.command.env = opening.env.iter().map(|(name, value)| (name.into(), os(value))).collect();

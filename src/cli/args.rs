@@ -465,6 +465,10 @@ pub struct ReportArgs {
     #[arg(long, value_name = "FILE", hide_short_help = true)]
     pub summary: Option<PathBuf>,
 
+    /// Write what each worker did and when to FILE, for Perfetto or chrome://tracing; .gz compresses it
+    #[arg(long, value_name = "FILE", hide_short_help = true)]
+    pub trace: Option<PathBuf>,
+
     /// Write the jobs to FILE as JUnit XML, for a CI system; past 10,000 only those that failed
     #[arg(long, value_name = "FILE", hide_short_help = true)]
     pub junit: Option<PathBuf>,

@@ -138,6 +138,7 @@ fn report(args: &Args, worker_words: String) -> ReportSettings {
         joblog: args.reporting.joblog.clone(),
         junit: args.reporting.junit.clone(),
         metrics: args.reporting.metrics.clone(),
+        trace: args.reporting.trace.clone(),
         worker_words,
         id: args.output.id.clone(),
         verbosity: match (args.reporting.quiet, args.reporting.verbose) {
@@ -341,6 +342,7 @@ fn pool(args: &Args, protocol: Protocol, output: &OutputSettings) -> Result<Pool
             || output.format.is_table(),
         redact: args.output.redact.clone(),
         hosts,
+        watched: args.reporting.trace.is_some(),
     })
 }
 

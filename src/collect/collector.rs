@@ -130,6 +130,8 @@ impl Collector {
                     run.take(outcomes, Origin::ThisRun);
                 }
                 Some(Message::Restored(outcomes)) => run.take(outcomes, Origin::Journal),
+                Some(Message::Retried(failure)) => run.collector.files.retried(&failure),
+                Some(Message::Spent(spell)) => run.collector.files.spent(&spell),
                 Some(Message::InputEnded(end)) => {
                     run.collector.counters.input_ended();
                     input = Some(end);

@@ -11,7 +11,7 @@ use super::dispatch::Standing;
 use super::exited::Exited;
 use super::outbox::Outbox;
 use crate::words::cancel::Level;
-use crate::words::doing::Doing;
+use crate::words::doing::{Doing, Occupation};
 
 pub trait Life: Send {
     /// How the slot stands before the dispatcher; `is_first` says that it has started no worker before. `None` is a
@@ -29,6 +29,17 @@ pub trait Life: Send {
 
     /// What the worker does, for people.
     fn doing(&self, now: Instant) -> Doing;
+
+    /// What the slot spends its time with, where an idle worker has no input; `None` if it is over.
+    fn occupation(&self, now: Instant) -> Option<Occupation> {
+        let occupation = match self.doing(now) {
+            Doing::Absent | Doing::Ending => Occupation::Down,
+            Doing::Loading(..) => Occupation::Starting,
+            Doing::Idle => Occupation::NoInput,
+            Doing::Running { .. } => Occupation::Busy,
+        };
+        (!self.is_over()).then_some(occupation)
+    }
 
     /// When `tick` must be called at the latest.
     fn deadline(&self, now: Instant) -> Option<Instant>;

@@ -11,6 +11,7 @@ use crate::report::counters::Counters;
 use crate::report::state::Glances;
 use crate::text::people::{counted, whole_seconds};
 use crate::words::cancel::{Cancel, Level, Reason};
+use crate::words::doing::Occupation;
 use crate::words::message::Message;
 use crate::words::outcome::Outcome;
 
@@ -105,6 +106,13 @@ impl Ear for Listener {
                 humantime::format_duration(pause)
             )),
             News::PassedOnRetry => counters.passed_on_retry(),
+            // Sending fails only where the collector is gone, here and below, and then the message is nobody's.
+            News::Retried(failure) => drop(self.outcomes.send(Message::Retried(failure))),
+            News::Spent(spell) => {
+                if matches!(spell.occupation, Occupation::Starting | Occupation::Down) {
+                    drop(self.outcomes.send(Message::Spent(spell)));
+                }
+            }
         }
     }
 }

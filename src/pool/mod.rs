@@ -16,6 +16,7 @@ mod reins;
 // A slot: its poll loop, one round of it, and who hears of it.
 mod slot;
 pub mod seat;
+mod lane;
 mod listener;
 mod fatal;
 

@@ -66,6 +66,8 @@ pub enum Report {
         job: u64,
         pause: Duration,
     },
+    /// An attempt has failed, and the job is to be run again.
+    Retried(Box<Outcome>),
     /// A job succeeded after a failed attempt.
     PassedOnRetry,
 }

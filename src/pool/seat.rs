@@ -13,12 +13,13 @@ use bytes::Bytes;
 use super::delivery::Delivery;
 use super::dispatch::{Consequence, Dispatch, Failure, Turn};
 use super::fatal::fatal_error;
+use super::lane::Lane;
 use super::life::Life;
 use super::outbox::{Action, Report};
 use super::settings::PoolSettings;
 use crate::text::people::counted;
 use crate::words::cancel::Level;
-use crate::words::doing::Doing;
+use crate::words::doing::{Doing, Occupation, Spell};
 use crate::words::error::{Error, HIGHER_LIMIT, reason};
 use crate::words::outcome::Outcome;
 
@@ -96,6 +97,10 @@ pub enum News {
         data: Bytes,
     },
     PassedOnRetry,
+    /// An attempt has failed, and the job is to be run again.
+    Retried(Box<Outcome>),
+    /// The slot has spent a time with one thing.
+    Spent(Spell),
     /// The error of a job has the whole pool held back for so long.
     HeldBack {
         job: u64,
@@ -120,6 +125,7 @@ pub struct Seat<M, E> {
     settings: Arc<PoolSettings>,
     dispatch: Arc<Dispatch>,
     ear: E,
+    lane: Lane,
     /// The edition of the orders that were obeyed last: only when there is a newer one are the orders asked for, which
     /// takes the lock.
     obeyed: u32,
@@ -174,6 +180,7 @@ impl<M: WorkerControl, E: Ear> Seat<M, E> {
             settings,
             dispatch,
             ear,
+            lane: Lane::new(number),
             obeyed: 0,
             paused: false,
             renewals: 0,
@@ -199,11 +206,29 @@ impl<M: WorkerControl, E: Ear> Seat<M, E> {
             self.check_memory(now);
             match self.next_turn(now) {
                 Turn::Sleep(_) if self.session.begin_batch(now) => {}
-                Turn::Sleep(until) => return self.deadline(until, now),
+                Turn::Sleep(until) => {
+                    self.note(now);
+                    return self.deadline(until, now);
+                }
                 Turn::Start => self.start(now),
                 Turn::Recycle => self.session.retire(now),
                 Turn::Jobs(deliveries) => self.give(deliveries, now),
             }
+        }
+    }
+
+    /// Notes what the slot does until something happens.
+    fn note(&mut self, now: Instant) {
+        if !self.settings.watched {
+            return;
+        }
+        let occupation = self.session.occupation(now);
+        let occupation = match occupation {
+            Some(Occupation::NoInput) => Some(self.dispatch.why_idle(now)),
+            occupation => occupation,
+        };
+        if let Some(spell) = self.lane.note(occupation, now) {
+            self.ear.news(News::Spent(spell));
         }
     }
 
@@ -481,6 +506,7 @@ impl<M: WorkerControl, E: Ear> Seat<M, E> {
             Report::HoldBack { job, pause } if self.dispatch.hold_back(pause, now) => News::HeldBack { job, pause },
             Report::HoldBack { .. } => return,
             Report::PassedOnRetry => News::PassedOnRetry,
+            Report::Retried(failure) => News::Retried(failure),
         };
         self.ear.news(news);
     }

@@ -37,6 +37,8 @@ pub struct PoolSettings {
     /// Outcomes carry their job's data (for `--echo`, CSV and `--rejects`).
     pub keep_jobs: bool,
     pub redact: Vec<String>,
+    /// Slots say what they spend their time with.
+    pub watched: bool,
     /// The hosts whose workers are used instead of workers of this machine: each of them is a slot of the pool.
     pub hosts: Option<HostSettings>,
 }

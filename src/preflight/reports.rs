@@ -19,7 +19,7 @@ pub struct Reports {
 impl Reports {
     pub fn open(settings: &ReportSettings, made: &mut Made) -> Result<Reports> {
         let mut streams = Vec::new();
-        for (role, path) in [(Role::JobLog, &settings.joblog)] {
+        for (role, path) in [(Role::JobLog, &settings.joblog), (Role::Trace, &settings.trace)] {
             if let Some(path) = path {
                 streams.push((role, path.clone(), Target::open(path, made)?));
             }
@@ -54,6 +54,7 @@ impl Reports {
             let destination = Some(target.into_destination()?);
             match role {
                 Role::JobLog => files.joblog = destination,
+                Role::Trace => files.trace = destination,
                 _ => unreachable!("no other file is written while the run goes"),
             }
         }

@@ -43,6 +43,7 @@ pub enum Role {
     ProgressFile,
     Summary,
     JobLog,
+    Trace,
     JUnit,
     Metrics,
     Journal,
@@ -78,6 +79,7 @@ impl Role {
             Role::ProgressFile => "the progress file",
             Role::Summary => "the summary",
             Role::JobLog => "the job log",
+            Role::Trace => "the trace",
             Role::JUnit => "the JUnit file",
             Role::Metrics => "the metrics",
             Role::Journal => "the journal",
@@ -96,6 +98,7 @@ impl Role {
             Role::ProgressFile => "name another file with --progress-file",
             Role::Summary => "name another file with --summary",
             Role::JobLog => "name another file with --joblog",
+            Role::Trace => "name another file with --trace",
             Role::JUnit => "name another file with --junit",
             Role::Metrics => "name another file with --metrics",
             Role::Journal => "name another file with --journal",
@@ -167,12 +170,13 @@ mod tests {
     use super::*;
 
     const READ: [Role; 4] = [Role::Input, Role::AnInput, Role::Program, Role::Handler];
-    const WRITTEN: [Role; 9] = [
+    const WRITTEN: [Role; 10] = [
         Role::Output,
         Role::Rejects,
         Role::ProgressFile,
         Role::Summary,
         Role::JobLog,
+        Role::Trace,
         Role::JUnit,
         Role::Metrics,
         Role::Journal,

@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use super::errors::ErrorGroups;
-use super::times::TimesByStatus;
+use super::times::{TimesByStatus, shares};
 use crate::words::outcome::{Outcome, Status};
 use crate::words::rate::Rate;
 
@@ -137,8 +137,9 @@ impl Counters {
         figures.ended = figures.ended.plus(jobs);
         figures.timing = Timing::after(figures.timing, outcomes, now);
         drop(figures);
+        let shares = shares(outcomes);
         let mut details = self.details();
-        details.times.add(outcomes);
+        details.times.add(&shares);
         details.errors.add(outcomes);
     }
 

@@ -1,6 +1,6 @@
 //! How long jobs took: a histogram that takes a few KiB however many jobs there are (hdrhistogram).
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 
@@ -45,26 +45,41 @@ impl Default for Times {
     }
 }
 
+/// The part of a worker's time that a job has taken, most likely.
+pub struct Share<'a> {
+    pub outcome: &'a Outcome,
+    pub began: Option<Instant>,
+    pub elapsed: Duration,
+}
+
+/// The shares of those jobs that were given to a worker.
+///
+/// Where a worker has answered several jobs before it was listened to, the first of them has all the time and the others
+/// none. Nobody knows how long each of them took, so they share it, one after the other.
+pub fn shares(outcomes: &[Outcome]) -> Vec<Share<'_>> {
+    let mut shares: Vec<Share> = Vec::with_capacity(outcomes.len());
+    let mut rest = outcomes.iter().filter(|outcome| outcome.attempts > 0).peekable();
+    while let Some(first) = rest.next() {
+        let start = shares.len();
+        shares.push(Share { outcome: first, began: first.began, elapsed: Duration::ZERO });
+        while let Some(outcome) = rest.next_if(|next| next.elapsed.is_zero() && next.worker == first.worker) {
+            shares.push(Share { outcome, began: first.began, elapsed: Duration::ZERO });
+        }
+        let jobs = u32::try_from(shares.len() - start).unwrap_or(u32::MAX);
+        let each = first.elapsed / jobs;
+        for (place, share) in (0..).zip(&mut shares[start..]) {
+            share.elapsed = each;
+            share.began = share.began.and_then(|began| began.checked_add(each.saturating_mul(place)));
+        }
+    }
+    shares
+}
+
 impl TimesByStatus {
-    /// Adds the times of those jobs that were given to a worker.
-    ///
-    /// Where a worker has answered several jobs before it was listened to, the first of them has all the time and the
-    /// others none. Nobody knows how long each of them took, so they share it.
-    pub fn add(&mut self, outcomes: &[Outcome]) {
-        let run = |outcome: &&Outcome| outcome.attempts > 0;
-        let mut rest = outcomes.iter().filter(run).peekable();
-        let mut group = Vec::new();
-        while let Some(first) = rest.next() {
-            group.clear();
-            group.push(first.status);
-            while let Some(next) = rest.next_if(|next| next.elapsed.is_zero() && next.worker == first.worker) {
-                group.push(next.status);
-            }
-            let each = first.elapsed / group.len() as u32;
-            // Nearly always all of them have ended in the same way.
-            for same in group.chunk_by(|one, other| one == other) {
-                self.0[same[0] as usize].get_or_insert_default().add(each, same.len() as u32);
-            }
+    /// Adds the times of jobs.
+    pub fn add(&mut self, shares: &[Share]) {
+        for share in shares {
+            self.0[share.outcome.status as usize].get_or_insert_default().add(share.elapsed);
         }
     }
 
@@ -94,12 +109,11 @@ impl TimesByStatus {
 }
 
 impl Times {
-    /// So many jobs took so long, each.
-    fn add(&mut self, each: Duration, jobs: u32) {
-        let micros = u64::try_from(each.as_micros()).unwrap_or(u64::MAX);
-        self.micros.saturating_record_n(micros, u64::from(jobs));
-        self.max = self.max.max(each);
-        self.sum = self.sum.saturating_add(each.saturating_mul(jobs));
+    fn add(&mut self, elapsed: Duration) {
+        let micros = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
+        self.micros.saturating_record(micros);
+        self.max = self.max.max(elapsed);
+        self.sum = self.sum.saturating_add(elapsed);
     }
 
     /// How many jobs were given to a worker.
@@ -141,10 +155,10 @@ mod tests {
     #[test]
     fn percentiles_are_those_of_the_jobs_that_were_run() {
         let mut times = TimesByStatus::default();
-        times.add(&[job(0, Duration::from_secs(1))]);
+        times.add(&shares(&[job(0, Duration::from_secs(1))]));
         assert_eq!(times.all().percentiles(), None);
         let ran: Vec<Outcome> = (1..=100).map(|ms| job(1, Duration::from_millis(ms))).collect();
-        times.add(&ran);
+        times.add(&shares(&ran));
         let Percentiles { p50, p95, max } = times.all().percentiles().unwrap();
         let near = |time: Duration, ms: u64| time.as_micros().abs_diff(u128::from(ms) * 1000) <= u128::from(ms) * 10;
         assert!(near(p50, 50) && near(p95, 95) && near(max, 100), "{p50:?} {p95:?} {max:?}");
@@ -154,17 +168,17 @@ mod tests {
     fn answers_that_came_together_share_their_time() {
         let mut times = TimesByStatus::default();
         let [zero, time] = [Duration::ZERO, Duration::from_millis(4)];
-        times.add(&[job(1, time), job(1, zero), job(0, zero), job(1, zero), job(1, zero)]);
+        times.add(&shares(&[job(1, time), job(1, zero), job(0, zero), job(1, zero), job(1, zero)]));
         let expected = Duration::from_millis(1);
         assert_eq!(times.all().percentiles(), Some(Percentiles { p50: expected, p95: expected, max: expected }));
-        times.add(&[job(1, time), Outcome { worker: Some(7), ..job(1, zero) }]);
+        times.add(&shares(&[job(1, time), Outcome { worker: Some(7), ..job(1, zero) }]));
         assert_eq!(times.all().percentiles().map(|times| times.max), Some(time));
     }
 
     #[test]
     fn any_time_fits() {
         let mut times = TimesByStatus::default();
-        times.add(&[job(1, Duration::ZERO), job(1, Duration::MAX)]);
+        times.add(&shares(&[job(1, Duration::ZERO), job(1, Duration::MAX)]));
         let Percentiles { p50, max, .. } = times.all().percentiles().unwrap();
         assert_eq!((p50, max), (Duration::ZERO, Duration::MAX));
     }

@@ -1,6 +1,6 @@
 //! What the pool does at one moment, for people who ask.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// What the worker of a slot does.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,4 +29,47 @@ pub struct Queue {
     pub is_held: bool,
     /// The output is so far behind that no job is given out.
     pub is_behind: bool,
+}
+
+/// What a slot spends its time with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Occupation {
+    /// Its worker has jobs.
+    Busy,
+    /// Its worker loads and can take no job yet.
+    Starting,
+    /// Its worker could take a job, and none has been read.
+    NoInput,
+    /// The same, and none is given out because the output takes no more.
+    NoOutput,
+    /// The same, and `--rate` or an error that asked for a pause holds the jobs back.
+    Held,
+    /// The same, and no more jobs will come.
+    NothingLeft,
+    /// It has no worker, or one that is ending.
+    Down,
+}
+
+impl Occupation {
+    /// In a word or a few, as people are told.
+    pub fn name(self) -> &'static str {
+        match self {
+            Occupation::Busy => "busy",
+            Occupation::Starting => "starting",
+            Occupation::NoInput => "waiting for input",
+            Occupation::NoOutput => "waiting for the output",
+            Occupation::Held => "held back by the rate",
+            Occupation::NothingLeft => "nothing left to do",
+            Occupation::Down => "no worker",
+        }
+    }
+}
+
+/// A time that a slot has spent with one thing, on the run's clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Spell {
+    pub slot: u32,
+    pub occupation: Occupation,
+    pub from: Instant,
+    pub to: Instant,
 }

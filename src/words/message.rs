@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use super::doing::Spell;
 use super::error::Error;
 use super::outcome::Outcome;
 
@@ -9,6 +10,10 @@ use super::outcome::Outcome;
 #[derive(Debug)]
 pub enum Message {
     Outcomes(Vec<Outcome>),
+    /// An attempt has failed, and the job is to be run again.
+    Retried(Box<Outcome>),
+    /// A slot has spent a time with something else than jobs.
+    Spent(Spell),
     /// Outcomes of an earlier run, from the journal.
     Restored(Vec<Outcome>),
     /// A worker has shown that it works.

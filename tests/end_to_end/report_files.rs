@@ -92,3 +92,37 @@ fn metrics_are_what_prometheus_reads() {
         shell(&format!("python3 -c \"{parse}\""), folder.path()).end().check_status(0);
     }
 }
+
+// ---- --trace ----
+
+/// The slices of a trace: track, begin, end, name and status.
+fn slices(path: &Path) -> Vec<(u64, f64, f64, String, String)> {
+    let events: Vec<serde_json::Value> = serde_json::from_slice(&fs::read(path).unwrap()).expect("the trace is JSON");
+    let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
+    let slice = |event: &serde_json::Value| {
+        let (begin, lasts) = (event["ts"].as_f64().unwrap(), event["dur"].as_f64().unwrap());
+        (event["tid"].as_u64().unwrap(), begin, begin + lasts, text(&event["name"]), text(&event["cat"]))
+    };
+    for event in &events {
+        assert!(["X", "M", "i"].contains(&event["ph"].as_str().unwrap()) && event["pid"] == 1, "{event}");
+    }
+    events.iter().filter(|event| event["ph"] == "X").map(slice).collect()
+}
+
+#[test]
+fn a_trace_has_a_slice_for_each_attempt_and_none_that_overlap_on_a_track() {
+    let folder = tempfile::tempdir().unwrap();
+    let (count, trace) = (folder.path().join("count"), folder.path().join("t.json.gz"));
+    let flaky = json!({"do": "crash", "count": count, "until": 2, "then": "answer"});
+    let slow = json!({"do": "slow", "n": 5});
+    let jobs = lines(&[slow.clone(), flaky, slow.clone(), json!({"do": "error"}), slow.clone(), slow]);
+    let options = format!("-q -j 2 --concurrency 2 --retries 1 --retry-delay 1ms --trace {}", trace.display());
+    chaotic(&format!("{options} -- --ready")).stdin(jobs).end().check_status(1);
+    shell("gzip -d t.json.gz", folder.path()).end().check_status(0);
+    let mut slices = slices(&folder.path().join("t.json"));
+    let of = |job: &str| slices.iter().filter(|slice| slice.3 == job).map(|slice| slice.4.as_str()).collect::<Vec<_>>();
+    assert_eq!((of("job 2"), of("job 4")), (vec!["died", "ok"], vec!["error"]));
+    slices.sort_by(|one, other| (one.0, one.1).partial_cmp(&(other.0, other.1)).unwrap());
+    let overlap = |pair: &[(u64, f64, f64, String, String)]| pair[0].0 == pair[1].0 && pair[0].2 > pair[1].1 + 0.0005;
+    assert!(!slices.windows(2).any(overlap), "{slices:?}");
+}

@@ -22,7 +22,7 @@ use super::throttle::Throttle;
 use super::told_once::ToldOnce;
 use super::waiting::{Fits, Waiting};
 use crate::words::cancel::Level;
-use crate::words::doing::Queue;
+use crate::words::doing::{Occupation, Queue};
 use crate::words::job::Job;
 use crate::words::rate::Rate;
 
@@ -527,6 +527,19 @@ impl Dispatcher {
             waiting: self.waiting.len(),
             is_held: due > 0 && self.throttle.allows(now) == 0,
             is_behind: self.ledger.is_behind(),
+        }
+    }
+
+    /// Why there is no job for a worker that could take one.
+    pub fn why_idle(&self, now: Instant) -> Occupation {
+        if self.ledger.is_behind() {
+            Occupation::NoOutput
+        } else if self.waiting.due(Fits::Any) > 0 && self.throttle.allows(now) == 0 {
+            Occupation::Held
+        } else if self.source == SourceState::Ended || self.orders.level >= Level::Drain {
+            Occupation::NothingLeft
+        } else {
+            Occupation::NoInput
         }
     }
 

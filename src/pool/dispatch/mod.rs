@@ -23,7 +23,7 @@ use crossbeam_channel::Receiver;
 
 use super::delivery::Delivery;
 use crate::words::cancel::Level;
-use crate::words::doing::Queue;
+use crate::words::doing::{Occupation, Queue};
 use crate::words::job::Job;
 use crate::words::rate::Rate;
 pub use dispatcher::{Orders, Turn, Wakes};
@@ -123,6 +123,11 @@ impl Dispatch {
     /// What `slot` is to do next. If that is to sleep, the slot counts as asleep from now on.
     pub fn ask(&self, slot: u32, standing: Standing, now: Instant) -> Turn {
         self.with(|state| state.ask(slot, standing, now))
+    }
+
+    /// Why there is no job for a worker that could take one.
+    pub fn why_idle(&self, now: Instant) -> Occupation {
+        self.lock().why_idle(now)
     }
 
     /// Takes jobs that are to be run by somebody else, or again. In a run that is being stopped they come back, to

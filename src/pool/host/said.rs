@@ -221,12 +221,15 @@ impl HostSession {
             if self.level == Level::Run { self.settings.retry.next(status, attempt, advice, dice) } else { None };
         match next {
             None => self.out.outcomes.push(failure),
-            Some(delay) => self.out.returned.push(Delivery {
-                charged: attempt,
-                not_before: now.checked_add(delay),
-                last_failure: Some(Box::new(failure)),
-                ..Delivery::new(job)
-            }),
+            Some(delay) => {
+                self.out.reports.push(Report::Retried(Box::new(failure.clone())));
+                self.out.returned.push(Delivery {
+                    charged: attempt,
+                    not_before: now.checked_add(delay),
+                    last_failure: Some(Box::new(failure)),
+                    ..Delivery::new(job)
+                });
+            }
         }
     }
 

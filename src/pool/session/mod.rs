@@ -45,7 +45,7 @@ use super::life::Life;
 use super::outbox::{Action, Outbox, Report};
 use crate::words::advice::RetryAdvice;
 use crate::words::cancel::Level;
-use crate::words::doing::Doing;
+use crate::words::doing::{Doing, Occupation};
 use crate::words::outcome::{JobError, Outcome, Status, Stay};
 use blame::RETURNS;
 use ending::Why;
@@ -96,6 +96,18 @@ impl Life for Session {
             }
             (None, _) => Doing::Idle,
         }
+    }
+
+    fn occupation(&self, _: Instant) -> Option<Occupation> {
+        Some(match &self.state {
+            State::Over => return None,
+            State::Absent { .. } => Occupation::Down,
+            State::Live(live) if !live.hands.is_empty() => Occupation::Busy,
+            State::Live(live) if !live.is_unharmed() => Occupation::Down,
+            // Only the worker of a handler says when it has loaded; any other may be ready at once.
+            State::Live(live) if self.settings.supplied && !live.is_proven() => Occupation::Starting,
+            State::Live(_) => Occupation::NoInput,
+        })
     }
 
     fn deadline(&self, now: Instant) -> Option<Instant> {

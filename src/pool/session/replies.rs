@@ -181,6 +181,7 @@ impl Session {
         let stays_alone = delivery.alone && self.settings.batch.is_some();
         // The outcome of this attempt becomes the job's record if the run is stopped before the next attempt.
         let failure = self.outcome(delivery, status, error, stay);
+        self.out.reports.push(Report::Retried(Box::new(failure.clone())));
         self.out.returned.push(Delivery {
             charged: attempt,
             alone: status != Status::Error || stays_alone,

@@ -578,6 +578,7 @@ fn settings(scenario: &Scenario) -> PoolSettings {
         keep_jobs: true,
         redact: vec![],
         hosts: None,
+        watched: true,
         rate: scenario.rate,
     }
 }

@@ -5,6 +5,7 @@ mod joblog;
 mod junit;
 pub mod metrics;
 mod stream;
+mod trace;
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -13,17 +14,20 @@ use super::counters::Figures;
 use super::settings::ReportSettings;
 use super::whole_file::WholeFile;
 use crate::text::destination::Destination;
+use crate::words::doing::Spell;
 use crate::words::error::{Error, reason};
 use crate::words::outcome::Outcome;
 use joblog::JobLog;
 use junit::JUnit;
 use stream::Stream;
+use trace::Trace;
 
 /// The files of a run, opened or looked at, and still as they were.
 #[derive(Debug, Default)]
 pub struct ReportFiles {
     pub summary: Option<WholeFile>,
     pub joblog: Option<Destination>,
+    pub trace: Option<Destination>,
     pub junit: Option<WholeFile>,
     pub metrics: Option<WholeFile>,
 }
@@ -32,19 +36,26 @@ pub struct ReportFiles {
 #[derive(Debug, Default)]
 pub struct JobFiles {
     joblog: Option<JobLog>,
+    trace: Option<Trace>,
     junit: Option<(PathBuf, WholeFile, JUnit)>,
 }
 
 impl ReportFiles {
-    /// Begins the files that are written while the run goes.
-    pub fn job_files(&mut self, settings: &ReportSettings) -> JobFiles {
+    /// Begins the files that are written while the run goes; `now` is the time on its clock.
+    pub fn job_files(&mut self, settings: &ReportSettings, now: Instant) -> JobFiles {
         let name = |path: &Option<PathBuf>| path.as_ref().map_or_else(String::new, |path| path.display().to_string());
         let joblog = self.joblog.take().map(|destination| {
             JobLog::new(Stream::new(name(&settings.joblog), destination), &settings.worker_words, settings.id.clone())
         });
         let junit = self.junit.take().zip(settings.junit.clone());
         let junit = junit.map(|(file, path)| (path, file, JUnit::new(&settings.worker_words, settings.id.clone())));
-        JobFiles { joblog, junit }
+        let trace = self.trace.take().map(|destination| {
+            let is_gzip =
+                settings.trace.as_ref().is_some_and(|path| path.extension().is_some_and(|ending| ending == "gz"));
+            let stream = if is_gzip { Stream::gzip } else { Stream::new };
+            Trace::new(stream(name(&settings.trace), destination), now, settings.names.clone())
+        });
+        JobFiles { joblog, trace, junit }
     }
 }
 
@@ -53,6 +64,9 @@ impl JobFiles {
     pub fn ended(&mut self, outcomes: &[Outcome], now: Instant) {
         if let Some(joblog) = &mut self.joblog {
             joblog.ended(outcomes, now);
+        }
+        if let Some(trace) = &mut self.trace {
+            trace.ended(outcomes);
         }
         if let Some((_, _, junit)) = &mut self.junit {
             junit.ended(outcomes);
@@ -66,6 +80,25 @@ impl JobFiles {
         }
     }
 
+    /// An attempt has failed, and its job is to be run again.
+    pub fn retried(&mut self, failure: &Outcome) {
+        if let Some(trace) = &mut self.trace {
+            trace.ended(std::slice::from_ref(failure));
+        }
+    }
+
+    /// A slot has spent a time with something else than jobs.
+    pub fn spent(&mut self, spell: &Spell) {
+        if let Some(trace) = &mut self.trace {
+            trace.spent(spell);
+        }
+    }
+
+    /// What people should know of the files.
+    pub fn notice(&self) -> Option<String> {
+        self.trace.as_ref().and_then(Trace::notice)
+    }
+
     /// Nothing more is there to be told now, so whoever reads the files is shown all of it.
     pub fn flush(&mut self) {
         if let Some(joblog) = &mut self.joblog {
@@ -76,10 +109,11 @@ impl JobFiles {
     /// Ends the files, and says what went wrong with them. The run has taken `elapsed`.
     pub fn finish(&mut self, figures: &Figures, elapsed: Duration) -> Vec<Error> {
         let joblog = self.joblog.as_mut().and_then(JobLog::finish);
+        let trace = self.trace.as_mut().and_then(Trace::finish);
         let junit = self.junit.take().and_then(|(path, file, mut junit)| {
             let error = file.write(&junit.xml(figures, elapsed)).err()?;
             Some(Error::io(format!("cannot write {}: {}", path.display(), reason(&error))))
         });
-        joblog.into_iter().chain(junit).collect()
+        joblog.into_iter().chain(trace).chain(junit).collect()
     }
 }
