@@ -18,6 +18,8 @@
 // What can be asked for: a run, a trial of the worker, a look at what would be run, and outputs of shards put together.
 mod run;
 mod afterwards;
+mod facts;
+mod last_files;
 mod check;
 mod dry_run;
 mod merge;

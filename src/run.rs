@@ -2,7 +2,6 @@
 //! itself is opened, then the workers start and the input is read, and the main thread collects.
 
 use std::io::IsTerminal;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,15 +12,15 @@ use crate::afterwards;
 use crate::cli::Settings;
 use crate::collect::{self, Collected, Collector, Output, Outputs, Rejects, Reorder};
 use crate::journal::{self, Journal, Recall};
+use crate::last_files::LastFiles;
 use crate::pool::{self, Pool, Shared, Workers};
 use crate::preflight::{self, Ready};
+use crate::report::Reporter;
 use crate::report::counters::Counters;
 use crate::report::files::JobFiles;
-use crate::report::files::metrics::{Metrics, REFRESH};
 use crate::report::settings::Verbosity;
 use crate::report::state::{self, Glances};
 use crate::report::summary::Summary;
-use crate::report::{ReportFiles, Reporter};
 use crate::signal;
 use crate::source::{Context, Feed, Source};
 use crate::sys;
@@ -81,13 +80,13 @@ pub fn run(settings: Settings) -> Result<Exit> {
         let why = reason(error);
         opened.reporter.verbose(format!("no process ends the workers if this one is killed: {why}"));
     }
-    let mut workers = base.start_workers(&opened)?;
     let job_files = files.job_files(&base.settings.report, opened.clock.now());
+    let last_files = LastFiles::begin(files, &base.settings, &base.counters, opened.clock.clone(), base.start);
+    let mut workers = base.start_workers(&opened)?;
     let collector = base.start_source(opened, source, context, outputs, job_files)?;
     if let Err(error) = workers.start_others() {
         base.cancel.raise(Level::Abort, Reason::Failed(error));
     }
-    let metrics = base.start_metrics(&mut files);
     let (dispatch, reporter) = (Arc::clone(&collector.dispatch), collector.reporter.clone());
 
     let mut collected = collector.run();
@@ -99,7 +98,7 @@ pub fn run(settings: Settings) -> Result<Exit> {
         exit = exit.max(base.finish_progress_file(progress_file.as_deref()));
         exit = exit.max(base.finish_job_files(&mut collected.files, &reporter));
     }
-    Ok(base.conclude(&collected, files, metrics, reporter, exit))
+    Ok(base.conclude(&collected, last_files, reporter, exit))
 }
 
 impl Base {
@@ -231,15 +230,6 @@ impl Base {
         })
     }
 
-    /// Begins to refresh the metrics. Without them a run is none the worse, so that a thread that cannot be had is told
-    /// with the other failures at its end.
-    fn start_metrics(&self, files: &mut ReportFiles) -> Option<Metrics> {
-        let (file, path) = (files.metrics.take()?, self.settings.report.metrics.as_ref()?);
-        let started = Metrics::start(path, file, Arc::clone(&self.counters), self.start, REFRESH);
-        let told = |error| Error::io(format!("cannot start a thread: {}", reason(&error)));
-        started.map_err(|error| self.cancel.raise(Level::Run, Reason::Failed(told(error)))).ok()
-    }
-
     /// The exit status as of the last record: the strongest of what has happened to jobs, input and run.
     fn exit_of(&self, collected: &Collected) -> Exit {
         let jobs = if collected.failed > 0 { Exit::JobsFailed } else { Exit::Ok };
@@ -277,14 +267,7 @@ impl Base {
 
     /// Writes the summary to its file and says how the run went. Returns the exit status, to which a summary that
     /// cannot be written has been added.
-    fn conclude(
-        &self,
-        collected: &Collected,
-        files: ReportFiles,
-        metrics: Option<Metrics>,
-        reporter: Reporter,
-        mut exit: Exit,
-    ) -> Exit {
+    fn conclude(&self, collected: &Collected, files: LastFiles, reporter: Reporter, mut exit: Exit) -> Exit {
         let settings = &self.settings.report;
         let stop = self.cancel.reason().filter(|_| !matches!(exit, Exit::Ok | Exit::ReaderGone));
         let failures = self.cancel.failures();
@@ -302,7 +285,7 @@ impl Base {
             next: afterwards::next(&self.settings, &figures, collected),
         };
         if exit != Exit::Refused {
-            exit = self.write_files(files, metrics, &mut summary, &mut errors).max(exit);
+            exit = files.write(&self.settings, &mut summary, &mut errors).max(exit);
         }
         // Of a run that came to nothing there is nothing to tell but why, which is the last thing on the screen then.
         let is_told = settings.verbosity > Verbosity::Quiet
@@ -317,30 +300,6 @@ impl Base {
             _ => Vec::new(),
         };
         reporter.end(errors, lines);
-        exit
-    }
-
-    /// Writes the files that are written whole. What cannot be written is one more error, and changes the exit status
-    /// that those after it say.
-    fn write_files(
-        &self,
-        files: ReportFiles,
-        metrics: Option<Metrics>,
-        summary: &mut Summary,
-        errors: &mut Vec<String>,
-    ) -> Exit {
-        let settings = &self.settings.report;
-        let mut exit = Exit::Ok;
-        let mut look = |path: &Option<PathBuf>, result: std::io::Result<()>, summary: &mut Summary| {
-            let (Some(path), Err(error)) = (path, result) else { return };
-            exit = Exit::IoFailed;
-            summary.exit_status = summary.exit_status.max(exit.status());
-            errors.push(Error::io(format!("cannot write {}: {}", path.display(), reason(&error))).to_string());
-        };
-        let written = files.summary.map_or(Ok(()), |file| file.write(&summary.json()));
-        look(&settings.summary_file, written, summary);
-        let written = metrics.map_or(Ok(()), |metrics| metrics.finish(summary.exit_status));
-        look(&settings.metrics, written, summary);
         exit
     }
 }

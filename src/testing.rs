@@ -83,7 +83,7 @@ pub fn pool_settings(script: &str) -> PoolSettings {
         keep_jobs: true,
         redact: vec![],
         hosts: None,
-        watched: true,
+        watched: false,
     }
 }
 

@@ -43,6 +43,11 @@ impl CommandLine {
         CommandLine { words, command }
     }
 
+    /// The command as it was typed.
+    pub fn as_typed(&self) -> String {
+        join(&self.words)
+    }
+
     /// The command with `--resume`.
     pub fn resumed(&self) -> String {
         self.with(&["--resume"])

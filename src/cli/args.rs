@@ -465,6 +465,12 @@ pub struct ReportArgs {
     #[arg(long, value_name = "FILE", hide_short_help = true)]
     pub summary: Option<PathBuf>,
 
+    /// Write a page to FILE that says how the run went: what failed and why, where the time went, what to do
+    ///
+    /// It is one file, without a network or a script. Example: --report run.html
+    #[arg(long, value_name = "FILE", hide_short_help = true)]
+    pub report: Option<PathBuf>,
+
     /// Write what each worker did and when to FILE, for Perfetto or chrome://tracing; .gz compresses it
     #[arg(long, value_name = "FILE", hide_short_help = true)]
     pub trace: Option<PathBuf>,

@@ -139,6 +139,7 @@ fn report(args: &Args, worker_words: String) -> ReportSettings {
         junit: args.reporting.junit.clone(),
         metrics: args.reporting.metrics.clone(),
         trace: args.reporting.trace.clone(),
+        page: args.reporting.report.clone(),
         worker_words,
         id: args.output.id.clone(),
         verbosity: match (args.reporting.quiet, args.reporting.verbose) {
@@ -339,10 +340,11 @@ fn pool(args: &Args, protocol: Protocol, output: &OutputSettings) -> Result<Pool
             || args.output.id.is_some()
             || args.output.rejects.is_some()
             || args.reporting.joblog.is_some()
+            || args.reporting.report.is_some()
             || output.format.is_table(),
         redact: args.output.redact.clone(),
         hosts,
-        watched: args.reporting.trace.is_some(),
+        watched: args.reporting.trace.is_some() || args.reporting.report.is_some(),
     })
 }
 

@@ -42,7 +42,7 @@ impl Ear for Listener {
         match news {
             News::Started => reporter.verbose(format!("{name} started{}", self.how())),
             News::StartFailed(words) => {
-                counters.restarted();
+                counters.restarted(&words);
                 reporter.verbose(words);
             }
             News::Proven if self.is_agent => {
@@ -64,12 +64,12 @@ impl Ear for Listener {
                 self.cancel.raise(Level::Abort, Reason::Failed(fatal_error(&error)));
             }
             News::NotReplaced(why) => {
-                counters.restarted();
+                counters.restarted(&why);
                 reporter.notice(format!("{name} is not replaced yet, the others go on: {why}"));
             }
             News::Renewed(workers) => reporter.notice(format!("{} replaced", counted(workers as u64, "worker"))),
             News::Lost(words) => {
-                counters.restarted();
+                counters.restarted(&words);
                 reporter.notice(words);
             }
             News::Recycled => {
@@ -109,6 +109,7 @@ impl Ear for Listener {
             // Sending fails only where the collector is gone, here and below, and then the message is nobody's.
             News::Retried(failure) => drop(self.outcomes.send(Message::Retried(failure))),
             News::Spent(spell) => {
+                counters.spent(&spell);
                 if matches!(spell.occupation, Occupation::Starting | Occupation::Down) {
                     drop(self.outcomes.send(Message::Spent(spell)));
                 }

@@ -225,6 +225,10 @@ impl<M: WorkerControl, E: Ear> Seat<M, E> {
         let occupation = self.session.occupation(now);
         let occupation = match occupation {
             Some(Occupation::NoInput) => Some(self.dispatch.why_idle(now)),
+            // A slot whose worker has ended because no job will come misses none.
+            Some(Occupation::Down) => {
+                Some(self.dispatch.why_idle(now)).filter(|why| *why == Occupation::NothingLeft).or(occupation)
+            }
             occupation => occupation,
         };
         if let Some(spell) = self.lane.note(occupation, now) {

@@ -29,6 +29,7 @@ impl Reports {
             (Role::Summary, &settings.summary_file),
             (Role::JUnit, &settings.junit),
             (Role::Metrics, &settings.metrics),
+            (Role::Page, &settings.page),
         ] {
             if let Some(path) = path {
                 let refused = |error| Error::refused(format!("cannot write {}: {}", path.display(), reason(&error)));
@@ -63,6 +64,7 @@ impl Reports {
                 Role::Summary => files.summary = Some(file),
                 Role::JUnit => files.junit = Some(file),
                 Role::Metrics => files.metrics = Some(file),
+                Role::Page => files.page = Some(file),
                 _ => unreachable!("no other file is written whole"),
             }
         }

@@ -43,6 +43,7 @@ pub enum Role {
     ProgressFile,
     Summary,
     JobLog,
+    Page,
     Trace,
     JUnit,
     Metrics,
@@ -79,6 +80,7 @@ impl Role {
             Role::ProgressFile => "the progress file",
             Role::Summary => "the summary",
             Role::JobLog => "the job log",
+            Role::Page => "the report",
             Role::Trace => "the trace",
             Role::JUnit => "the JUnit file",
             Role::Metrics => "the metrics",
@@ -98,6 +100,7 @@ impl Role {
             Role::ProgressFile => "name another file with --progress-file",
             Role::Summary => "name another file with --summary",
             Role::JobLog => "name another file with --joblog",
+            Role::Page => "name another file with --report",
             Role::Trace => "name another file with --trace",
             Role::JUnit => "name another file with --junit",
             Role::Metrics => "name another file with --metrics",
@@ -170,12 +173,13 @@ mod tests {
     use super::*;
 
     const READ: [Role; 4] = [Role::Input, Role::AnInput, Role::Program, Role::Handler];
-    const WRITTEN: [Role; 10] = [
+    const WRITTEN: [Role; 11] = [
         Role::Output,
         Role::Rejects,
         Role::ProgressFile,
         Role::Summary,
         Role::JobLog,
+        Role::Page,
         Role::Trace,
         Role::JUnit,
         Role::Metrics,

@@ -6,7 +6,9 @@ use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use super::errors::ErrorGroups;
+use super::picture::Picture;
 use super::times::{TimesByStatus, shares};
+use crate::words::doing::Spell;
 use crate::words::outcome::{Outcome, Status};
 use crate::words::rate::Rate;
 
@@ -15,6 +17,8 @@ use crate::words::rate::Rate;
 pub struct Counters {
     figures: Mutex<Figures>,
     details: Mutex<Details>,
+    /// Where a picture of the run is wanted.
+    picture: Mutex<Option<Picture>>,
 }
 
 /// What is known of the jobs that have ended besides their number.
@@ -141,6 +145,10 @@ impl Counters {
         let mut details = self.details();
         details.times.add(&shares);
         details.errors.add(outcomes);
+        drop(details);
+        if let Some(picture) = &mut *self.picture() {
+            picture.ended(outcomes, &shares, now);
+        }
     }
 
     pub fn restored(&self, outcomes: &[Outcome]) {
@@ -149,6 +157,27 @@ impl Counters {
         figures.restored = figures.restored.plus(jobs);
         drop(figures);
         self.details().errors.add(outcomes);
+        if let Some(picture) = &mut *self.picture() {
+            picture.restored(outcomes);
+        }
+    }
+
+    /// A picture of the run is wanted, which begins now on its clock; these fields of jobs are blanked out in it.
+    pub fn draw(&self, now: Instant, redact: &[String]) {
+        self.details().errors.examples = Some(redact.to_vec());
+        *self.picture() = Some(Picture::new(now, redact.to_vec()));
+    }
+
+    /// A slot has spent a time with one thing.
+    pub fn spent(&self, spell: &Spell) {
+        if let Some(picture) = &mut *self.picture() {
+            picture.spent(spell);
+        }
+    }
+
+    /// What the picture of the run is drawn from, if one is wanted. It is taken, so this is for the end.
+    pub fn take_picture(&self) -> Option<Picture> {
+        self.picture().take()
     }
 
     /// A copy of what is known besides the figures.
@@ -164,12 +193,20 @@ impl Counters {
         self.figures().passed_on_retry += 1;
     }
 
-    pub fn restarted(&self) {
+    /// A worker is replaced unplanned, for this reason in words.
+    pub fn restarted(&self, why: &str) {
         self.figures().restarts += 1;
+        if let Some(picture) = &mut *self.picture() {
+            picture.replaced.add(why);
+        }
     }
 
     pub fn recycled(&self) {
         self.figures().recycled += 1;
+    }
+
+    fn picture(&self) -> MutexGuard<'_, Option<Picture>> {
+        self.picture.lock().expect("no thread panics while it holds this lock")
     }
 
     fn details(&self) -> MutexGuard<'_, Details> {

@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 use std::fmt::Write as _;
 
+use super::picture::excerpt;
 use crate::words::outcome::{Outcome, Status, error_text};
 
 /// Jobs that failed for what is most likely one reason, as they are told, also in the summary's JSON.
@@ -20,13 +21,29 @@ pub struct ErrorGroup {
     pub jobs: u64,
     /// The number of the first of these jobs in the input.
     pub first_job: u64,
+    /// The number of the last of these jobs in the input.
+    #[serde(skip)]
+    pub last_job: u64,
+    /// Some of these jobs, where they are wanted.
+    #[serde(skip)]
+    pub examples: Vec<Example>,
     /// What the error of the first job that came gives as its `hint`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
 }
 
+/// A job that failed, with the beginning of its message and of the job itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Example {
+    pub job: u64,
+    pub message: String,
+    pub input: String,
+}
+
 #[derive(Debug, Clone, Default)]
 pub struct ErrorGroups {
+    /// Examples are wanted, with these fields of the jobs blanked out.
+    pub examples: Option<Vec<String>>,
     groups: HashMap<String, Group>,
     /// Jobs of groups that have been dropped.
     other: u64,
@@ -46,6 +63,8 @@ struct Group {
 const GROUPS: usize = 200;
 /// Letters of a message that count, and letters of a name: an error may hold a megabyte.
 const LETTERS: usize = 200;
+/// So many examples of a group are kept.
+const EXAMPLES: usize = 3;
 
 impl ErrorGroups {
     /// Adds what failed of these. A job that was never begun has not failed.
@@ -57,22 +76,30 @@ impl ErrorGroups {
 
     fn add_one(&mut self, outcome: &Outcome) {
         let (name, message) = (text(outcome, "name"), text(outcome, "message"));
+        let number = outcome.job.number;
         self.key.clear();
         // Writing to a String cannot fail.
         let _ = write!(self.key, "{}\n{name}\n", outcome.status.name());
         push_without_numbers(&message, &mut self.key);
         if let Some(Group { group, varies }) = self.groups.get_mut(&self.key) {
             group.jobs += 1;
-            group.first_job = group.first_job.min(outcome.job.number);
+            group.first_job = group.first_job.min(number);
+            group.last_job = group.last_job.max(number);
             *varies |= group.message != message;
+            if let Some(redact) = self.examples.as_ref().filter(|_| group.examples.len() < EXAMPLES) {
+                group.examples.push(Example { job: number, message, input: excerpt(outcome, redact) });
+            }
             return;
         }
         if self.groups.len() >= GROUPS {
             self.make_room();
         }
-        let (status, first_job) = (outcome.status, outcome.job.number);
+        let (status, first_job, last_job) = (outcome.status, number, number);
+        let example =
+            |redact: &Vec<String>| Example { job: number, message: message.clone(), input: excerpt(outcome, redact) };
+        let examples = self.examples.as_ref().map(example).into_iter().collect();
         let hint = Some(text(outcome, "hint")).filter(|hint| !hint.is_empty());
-        let group = ErrorGroup { status, name, message, jobs: 1, first_job, hint };
+        let group = ErrorGroup { status, name, message, jobs: 1, first_job, last_job, examples, hint };
         self.groups.insert(self.key.clone(), Group { group, varies: false });
     }
 
@@ -125,7 +152,7 @@ fn text(outcome: &Outcome, name: &str) -> String {
 
 /// Appends a text to `out`, with `#` for each number: digits, also with a point or a comma between them, and what is
 /// written in hexadecimal: `0x7f3a`, a UUID, a digest.
-fn push_without_numbers(text: &str, out: &mut String) {
+pub fn push_without_numbers(text: &str, out: &mut String) {
     let mut rest = text;
     while let Some(first) = rest.chars().next() {
         let word = rest.find(|c: char| !c.is_alphanumeric()).unwrap_or(rest.len());

@@ -13,6 +13,8 @@ pub struct ReportSettings {
     pub summary_file: Option<PathBuf>,
     /// A line for each job, as GNU parallel writes it.
     pub joblog: Option<PathBuf>,
+    /// A page that says how the run went.
+    pub page: Option<PathBuf>,
     /// Each attempt of each job, for a viewer of traces.
     pub trace: Option<PathBuf>,
     /// The figures, for Prometheus.

@@ -51,7 +51,7 @@ const LISTED: usize = 50;
 const LETTERS: usize = 120;
 
 impl Summary {
-    fn per_second(&self) -> f64 {
+    pub fn per_second(&self) -> f64 {
         // Only jobs that were begun in this run count: the others took no time of it.
         let run = self.figures.ended.total() - self.figures.ended.get(Status::NotRun);
         run as f64 / self.elapsed.as_secs_f64().max(1e-9)
@@ -250,7 +250,7 @@ mod tests {
         counters.ended(&outcomes(Status::Error, 10), Instant::now());
         counters.ended(&outcomes(Status::Timeout, 2), Instant::now());
         counters.ended(&outcomes(Status::NotRun, 1000), Instant::now());
-        counters.restarted();
+        counters.restarted("it ended");
         (0..3).for_each(|_| counters.passed_on_retry());
         assert_eq!(
             line(&counters, Some("interrupted (SIGINT)"), false, None),

@@ -88,6 +88,11 @@ impl TimesByStatus {
         self.0[status as usize].as_deref()
     }
 
+    /// Of the jobs that have failed.
+    pub fn failed(&self) -> Times {
+        self.together(Status::is_failure)
+    }
+
     /// Of all jobs.
     pub fn all(&self) -> Times {
         self.together(|_| true)
@@ -126,6 +131,21 @@ impl Times {
         // The histogram rounds up, so that a percentile might seem to be longer than the longest time.
         let at = || Duration::from_micros(self.micros.value_at_quantile(quantile)).min(self.max);
         (!self.micros.is_empty()).then(at)
+    }
+
+    /// How many jobs took so long: `from` and more, and less than `to`.
+    pub fn between(&self, from: Duration, to: Duration) -> u64 {
+        let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        self.micros.count_between(micros(from), micros(to).saturating_sub(1))
+    }
+
+    /// The shortest time, as the histogram knows it.
+    pub fn min(&self) -> Duration {
+        Duration::from_micros(self.micros.min())
+    }
+
+    pub fn max(&self) -> Duration {
+        self.max
     }
 
     /// How long the workers had a job, all together.

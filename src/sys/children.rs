@@ -121,16 +121,36 @@ pub fn reap_strangers() {
 
 /// The processor time of all children that have been reaped, and of theirs.
 pub fn processor_time() -> Duration {
-    // SAFETY: zeroes are valid for the plain struct, which getrusage fills in and which lives until it returns.
-    let usage = unsafe {
-        let mut usage: libc::rusage = std::mem::zeroed();
-        libc::getrusage(libc::RUSAGE_CHILDREN, &raw mut usage);
-        usage
-    };
+    let usage = usage(libc::RUSAGE_CHILDREN);
     let duration = |time: libc::timeval| {
         Duration::from_secs(time.tv_sec.unsigned_abs()) + Duration::from_micros(time.tv_usec.unsigned_abs())
     };
     duration(usage.ru_utime) + duration(usage.ru_stime)
+}
+
+/// The most memory that any one child has had that has been reaped, in bytes.
+pub fn peak_memory() -> u64 {
+    in_bytes(usage(libc::RUSAGE_CHILDREN).ru_maxrss)
+}
+
+/// The most memory that this process has had, in bytes.
+pub fn own_peak_memory() -> u64 {
+    in_bytes(usage(libc::RUSAGE_SELF).ru_maxrss)
+}
+
+/// Most systems count memory in KiB here, Apple's in bytes.
+fn in_bytes(size: libc::c_long) -> u64 {
+    let unit = if cfg!(target_vendor = "apple") { 1 } else { 1024 };
+    size.unsigned_abs().saturating_mul(unit)
+}
+
+fn usage(of: libc::c_int) -> libc::rusage {
+    // SAFETY: zeroes are valid for the plain struct, which getrusage fills in and which lives until it returns.
+    unsafe {
+        let mut usage: libc::rusage = std::mem::zeroed();
+        libc::getrusage(of, &raw mut usage);
+        usage
+    }
 }
 
 fn is_worker(id: i32) -> bool {

@@ -51,6 +51,17 @@ pub enum Occupation {
 }
 
 impl Occupation {
+    /// Each occupation at the place of its number (`occupation as usize`).
+    pub const ALL: [Occupation; 7] = [
+        Occupation::Busy,
+        Occupation::Starting,
+        Occupation::NoInput,
+        Occupation::NoOutput,
+        Occupation::Held,
+        Occupation::NothingLeft,
+        Occupation::Down,
+    ];
+
     /// In a word or a few, as people are told.
     pub fn name(self) -> &'static str {
         match self {

@@ -126,3 +126,83 @@ fn a_trace_has_a_slice_for_each_attempt_and_none_that_overlap_on_a_track() {
     let overlap = |pair: &[(u64, f64, f64, String, String)]| pair[0].0 == pair[1].0 && pair[0].2 > pair[1].1 + 0.0005;
     assert!(!slices.windows(2).any(overlap), "{slices:?}");
 }
+
+// ---- --report ----
+
+/// A page as a browser sees it, with its scripts run: the text of the elements that are named.
+fn figures(page: &Path) -> std::collections::BTreeMap<String, String> {
+    let home = tempfile::tempdir().unwrap();
+    let command = format!(
+        "timeout 60 chromium --headless --no-sandbox --disable-gpu --user-data-dir={} --dump-dom 'file://{}' 2>/dev/null",
+        home.path().display(),
+        page.display()
+    );
+    let dom = std::process::Command::new("sh").arg("-c").arg(command).output().unwrap();
+    let dom = String::from_utf8(dom.stdout).unwrap();
+    assert!(dom.contains("<th scope=\"col\"><button>"), "the script has run: {}", dom.len());
+    assert!(!dom.contains("evil"), "nothing from outside has run");
+    let element = |rest: &str| {
+        let (name, rest) = rest.split_once('"')?;
+        let text = rest.split_once('>')?.1.split_once('<')?.0;
+        Some((name.to_owned(), text.to_owned()))
+    };
+    dom.split("data-figure=\"").skip(1).filter_map(element).collect()
+}
+
+#[test]
+fn the_report_says_what_the_summary_says() {
+    let folder = tempfile::tempdir().unwrap();
+    // A title that is not the page's would be of the error.
+    let attack = "</code><script>document.title='ev'+'il';document.body.append('ev'+'il')</script>";
+    let jobs = lines(&[
+        json!({"name": "Tom"}),
+        json!({"do": "error", "error": {"name": attack, "message": attack}}),
+        json!({"do": "crash", "secret": "xyzzy"}),
+        json!({"name": attack}),
+    ]);
+    let options = "-q -j 2 -o out --redact secret --report r.html --summary s.json";
+    chaotic(&format!("{options} -- --ready")).stdin(jobs).current_dir(folder.path()).end().check_status(1);
+    let page = fs::read_to_string(folder.path().join("r.html")).unwrap();
+    assert!(page.contains("<h1>2 of 4 jobs failed.</h1>"), "{page}");
+    assert!(page.contains("was killed by SIGKILL") && page.contains("[redacted]") && !page.contains("xyzzy"), "{page}");
+    assert!(page.len() < 50_000, "{}", page.len());
+    if !installed("chromium") {
+        return;
+    }
+    let summary: serde_json::Value = serde_json::from_slice(&fs::read(folder.path().join("s.json")).unwrap()).unwrap();
+    let figures = figures(&folder.path().join("r.html"));
+    for (figure, value) in [
+        ("jobs", &summary["jobs"]),
+        ("ok", &summary["ok"]),
+        ("error", &summary["by_status"]["error"]),
+        ("died", &summary["by_status"]["died"]),
+        ("restarts", &summary["restarts"]),
+    ] {
+        assert_eq!(figures[figure], value.to_string(), "{figure}");
+    }
+    assert!(figures.contains_key("bound") && figures.contains_key("p95"), "{figures:?}");
+}
+
+#[test]
+fn a_run_that_is_stopped_has_a_report_and_a_resumed_one_knows_the_jobs_of_the_journal() {
+    let folder = tempfile::tempdir().unwrap();
+    let page = || fs::read_to_string(folder.path().join("r.html")).unwrap();
+    let jobs: Vec<_> = (1..=9).map(|number| json!({"do": if number == 3 { "error" } else { "answer" }})).collect();
+    let run = |options: &str, status: i32| {
+        let options = format!("-q -j 1 --journal j --resume --report r.html {options} -- --ready");
+        chaotic(&options).stdin(lines(&jobs)).current_dir(folder.path()).end().check_status(status);
+    };
+    run("--fail-fast --window 1", 5);
+    assert!(
+        page().contains("<h1>1 of 3 jobs failed. The run was ended early: stopped at the first failed"),
+        "{}",
+        page()
+    );
+    assert!(page().contains("What is left of it"), "{}", page());
+    run("", 1);
+    assert!(page().contains("<dt>From the journal</dt><dd data-figure=\"restored\">3</dd>"), "{}", page());
+    assert!(page().contains("<h1>1 of 9 jobs failed.</h1>") && page().contains("Only what failed"), "{}", page());
+    let ended = shell("echo 1 | forkpool --report p.html -- ./no-such-program", folder.path()).end();
+    ended.check_status(3);
+    assert!(!folder.path().join("p.html").exists(), "a run that is refused leaves nothing");
+}

@@ -30,6 +30,7 @@ pub struct ReportFiles {
     pub trace: Option<Destination>,
     pub junit: Option<WholeFile>,
     pub metrics: Option<WholeFile>,
+    pub page: Option<WholeFile>,
 }
 
 /// The files that are written as outcomes come.
