@@ -2,8 +2,9 @@
 //! reads this. Jobs that were never begun are not in it, and those from a journal are in the log of the run that ran them.
 
 use std::fmt::Write as _;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use super::digits::{decimal, integer};
 use super::stream::Stream;
 use crate::text::json::field;
 use crate::words::error::Error;
@@ -19,6 +20,8 @@ pub struct JobLog {
     line: String,
 }
 
+/// The width of the column JobRuntime.
+const RUNTIME: usize = 10;
 const HEADER: &str = "Seq\tHost\tStarttime\tJobRuntime\tSend\tReceive\tExitval\tSignal\tCommand\n";
 
 impl JobLog {
@@ -31,25 +34,40 @@ impl JobLog {
         let clock = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         for outcome in outcomes.iter().filter(|outcome| outcome.status != Status::NotRun) {
             let ago = outcome.began.map(|began| now.saturating_duration_since(began)).unwrap_or_default();
-            self.write(outcome, clock.saturating_sub(ago).as_secs_f64());
+            self.write(outcome, clock.saturating_sub(ago));
         }
     }
 
-    fn write(&mut self, outcome: &Outcome, began: f64) {
+    /// `began` is the time since 1970.
+    fn write(&mut self, outcome: &Outcome, began: Duration) {
         let Outcome { job, payload, elapsed, .. } = outcome;
         let (exit, signal) = exit_of(outcome);
-        let host = outcome.host.name().map_or_else(|| ":".to_owned(), |name| one_line(&name));
-        self.line.clear();
-        // Writing to a String cannot fail, here and below.
-        let _ = write!(
-            self.line,
-            "{}\t{host}\t{began:.3}\t{:10.3}\t{}\t{}\t{exit}\t{signal}\t{}",
-            job.number,
-            elapsed.as_secs_f64(),
-            job.data.len(),
-            payload.len(),
-            self.command
-        );
+        let line = &mut self.line;
+        line.clear();
+        integer(job.number, line);
+        line.push('\t');
+        match outcome.host.name() {
+            None => line.push(':'),
+            Some(name) => line.push_str(&one_line(&name)),
+        }
+        line.push('\t');
+        decimal(began.as_secs(), began.subsec_millis(), line);
+        line.push('\t');
+        // Three digits and the point are behind the whole seconds.
+        let digits = elapsed.as_secs().checked_ilog10().map_or(1, |digits| digits as usize + 1);
+        line.push_str(&"          "[..(RUNTIME - 4).saturating_sub(digits)]);
+        decimal(elapsed.as_secs(), elapsed.subsec_millis(), line);
+        for bytes in [job.data.len(), payload.len()] {
+            line.push('\t');
+            integer(bytes as u64, line);
+        }
+        if (exit, signal) == (0, 0) {
+            line.push_str("\t0\t0\t");
+        } else {
+            // Writing to a String cannot fail, here and below.
+            let _ = write!(line, "\t{exit}\t{signal}\t");
+        }
+        line.push_str(&self.command);
         if let Some(id) = self.id.as_ref().and_then(|name| field(&job.data, name)) {
             let _ = write!(self.line, " {}", one_line(id.get()));
         }
@@ -94,10 +112,8 @@ fn one_line(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::os::fd::OwnedFd;
-    use std::time::Duration;
-
     use bytes::Bytes;
+    use std::os::fd::OwnedFd;
 
     use super::*;
     use crate::testing::outcome;

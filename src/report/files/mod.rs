@@ -1,6 +1,7 @@
 //! The files that tell of a run, besides its records. `JobFiles` are written while the run goes, by the collector, as
 //! outcomes come; the others whole, at the end.
 
+mod digits;
 mod joblog;
 mod junit;
 pub mod metrics;

@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
+use super::digits::{decimal, integer};
 use super::stream::Stream;
 use crate::report::times::shares;
 use crate::text::people::count;
@@ -30,6 +31,8 @@ pub struct Trace {
     /// The tracks of each worker, by the number of its host and its own: their numbers, and when their last slices end.
     tracks: BTreeMap<(u16, u32), Vec<(usize, Duration)>>,
     names: SlotNames,
+    /// How many tracks there are.
+    count: usize,
     sampling: Sampling,
     text: String,
 }
@@ -65,7 +68,7 @@ impl Trace {
     fn with_limit(file: Stream, start: Instant, names: SlotNames, limit: usize) -> Trace {
         let sampling =
             Sampling { limit: limit - END, written: 0, next: (limit - END) / 2, every: 1, seen: 0, shown: 0 };
-        let mut trace = Trace { file, start, tracks: BTreeMap::new(), names, sampling, text: String::new() };
+        let mut trace = Trace { file, start, tracks: BTreeMap::new(), names, count: 0, sampling, text: String::new() };
         trace.text.push_str(
             "[\n{\"ph\":\"M\",\"name\":\"process_name\",\"pid\":1,\"tid\":0,\"args\":{\"name\":\"forkpool\"}}",
         );
@@ -84,15 +87,20 @@ impl Trace {
             let host = share.outcome.host;
             let track = self.track((host.number(), slot), begin, begin + share.elapsed);
             let Outcome { job, status, attempts, payload, .. } = share.outcome;
-            self.slice(&format!("job {}", job.number), status.name(), track, begin, share.elapsed);
-            // Writing to a String cannot fail, here and below.
-            let _ = write!(self.text, ",\"args\":{{\"job\":{},\"attempt\":{attempts}", job.number);
-            if *status != Status::Ok {
+            self.slice(status.name(), track, begin, share.elapsed);
+            self.text.push_str("job ");
+            integer(job.number, &mut self.text);
+            self.text.push_str("\",\"args\":{\"job\":");
+            integer(job.number, &mut self.text);
+            self.text.push_str(",\"attempt\":");
+            integer(u64::from(*attempts), &mut self.text);
+            if *status == Status::Ok {
+                self.text.push_str("}}");
+            } else {
                 let error = format!("{}: {}", error_text(payload, "name"), error_text(payload, "message"));
                 let error: String = error.chars().take(LETTERS).collect();
+                // Writing to a String cannot fail, here and below.
                 let _ = write!(self.text, ",\"error\":{}}},\"cname\":\"terrible\"}}", serde_json::Value::from(error));
-            } else {
-                self.text.push_str("}}");
             }
             self.put();
             self.thin_out(begin + share.elapsed);
@@ -107,8 +115,9 @@ impl Trace {
         let begin = spell.from.saturating_duration_since(self.start);
         let lasts = spell.to.saturating_duration_since(spell.from);
         let track = self.track((0, spell.slot), begin, begin + lasts);
-        self.slice(spell.occupation.name(), "worker", track, begin, lasts);
-        self.text.push('}');
+        self.slice("worker", track, begin, lasts);
+        self.text.push_str(spell.occupation.name());
+        self.text.push_str("\"}");
         self.put();
     }
 
@@ -130,13 +139,13 @@ impl Trace {
 
     /// The track of a slot for a slice of this time. One that is new is given its name.
     fn track(&mut self, (host, slot): (u16, u32), begin: Duration, end: Duration) -> usize {
-        let known: usize = self.tracks.values().map(Vec::len).sum();
         let tracks = self.tracks.entry((host, slot)).or_default();
         if let Some((track, last)) = tracks.iter_mut().find(|(_, last)| *last <= begin) {
             *last = end;
             return *track;
         }
-        let (track, place) = (known + 1, tracks.len());
+        self.count += 1;
+        let (track, place) = (self.count, tracks.len());
         tracks.push((track, end));
         // Without a host it is a slot of the pool, which may be a whole host.
         let name = match HostId::of_number(host).name() {
@@ -154,25 +163,31 @@ impl Trace {
         track
     }
 
-    /// The beginning of a slice; its arguments and a brace are to follow.
-    fn slice(&mut self, name: &str, category: &str, track: usize, begin: Duration, lasts: Duration) {
-        let _ = write!(
-            self.text,
-            ",\n{{\"ph\":\"X\",\"name\":\"{name}\",\"cat\":\"{category}\",\"pid\":1,\"tid\":{track},\"ts\":{},\"dur\":{}",
-            micros(begin),
-            micros(lasts)
-        );
+    /// The beginning of a slice, up to its name.
+    fn slice(&mut self, category: &str, track: usize, begin: Duration, lasts: Duration) {
+        let text = &mut self.text;
+        text.push_str(",\n{\"ph\":\"X\",\"cat\":\"");
+        text.push_str(category);
+        text.push_str("\",\"pid\":1,\"tid\":");
+        integer(track as u64, text);
+        for (field, time) in [(",\"ts\":", begin), (",\"dur\":", lasts)] {
+            text.push_str(field);
+            micros(time, text);
+        }
+        text.push_str(",\"name\":\"");
     }
 
     /// Shows fewer slices from now on, if so much is written that it is time, and says so in the trace.
     fn thin_out(&mut self, now: Duration) {
         if self.sampling.thin_out() {
-            let (every, at) = (self.sampling.every, micros(now));
             let _ = write!(
                 self.text,
-                ",\n{{\"ph\":\"i\",\"s\":\"g\",\"name\":\"from here on 1 of {every} jobs that are ok is shown\",\"pid\":1,\
-                 \"tid\":0,\"ts\":{at}}}"
+                ",\n{{\"ph\":\"i\",\"s\":\"g\",\"name\":\"from here on 1 of {} jobs that are ok is shown\",\"pid\":1,\
+                 \"tid\":0,\"ts\":",
+                self.sampling.every
             );
+            micros(now, &mut self.text);
+            self.text.push('}');
             self.put();
         }
     }
@@ -209,8 +224,8 @@ impl Sampling {
 }
 
 /// Microseconds with the nanoseconds behind the point, so that nothing is rounded.
-fn micros(time: Duration) -> String {
-    format!("{}.{:03}", time.as_micros(), time.subsec_nanos() % 1000)
+fn micros(time: Duration, out: &mut String) {
+    decimal(u64::try_from(time.as_micros()).unwrap_or(u64::MAX), time.subsec_nanos() % 1000, out);
 }
 
 #[cfg(test)]
