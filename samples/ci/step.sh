@@ -1,6 +1,6 @@
 #!/bin/sh
-# One step of a CI job: keep the rejects when some jobs are not ok, fail when the run itself failed. sh samples/ci/step.sh
-forkpool -j 2 -i samples/names.csv -o petted.csv --rejects rejects.csv -- python3 samples/pet.py
+# One step of a CI job: keep the rejects and a report when some jobs are not ok, fail when the run itself failed. sh samples/ci/step.sh
+forkpool -j 2 -i samples/names.csv -o petted.csv --rejects rejects.csv --junit kittens.xml --report kittens.html -- python3 samples/pet.py
 status=$?
 case $status in
   0) echo "all kittens petted" ;;
