@@ -263,6 +263,7 @@ pub struct HostArgs {
     #[arg(long, value_name = "FILE", num_args = 1.., hide_short_help = true)]
     #[arg(conflicts_with_all = ["command", "shard", "WorkerArgs", "LimitArgs", "ResumeArgs"])]
     #[arg(conflicts_with_all = ["unordered", "meta", "echo", "id", "rejects", "redact", "progress_file", "log_dir", "summary"])]
+    #[arg(conflicts_with_all = ["report", "trace", "junit", "metrics", "joblog"])]
     pub merge: Vec<PathBuf>,
 }
 
