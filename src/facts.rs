@@ -10,13 +10,13 @@ use crate::text::people::short_time;
 
 /// `elapsed` is the time that the run has taken, and `running` that on its clock, which stands still with it.
 pub fn facts(settings: &Settings, elapsed: Duration, running: Duration, errors: Vec<String>) -> Facts {
-    let processor = children::processor_time();
+    let (processor, own) = (children::processor_time(), children::own_processor_time());
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     Facts {
         worker: settings.report.worker_words.clone(),
         command: CommandLine::of_process().as_typed(),
-        settings: of_run(settings).into_iter().chain(of_place(elapsed, processor, processors)).collect(),
-        processors: processor.as_secs_f64() / (elapsed.as_secs_f64() * processors as f64).max(1e-6),
+        settings: of_run(settings).into_iter().chain(of_place(elapsed, processor, own, processors)).collect(),
+        processors: (processor + own).as_secs_f64() / (elapsed.as_secs_f64() * processors as f64).max(1e-6),
         errors,
         names: settings.report.names.clone(),
         paused: elapsed.saturating_sub(running),
@@ -52,7 +52,7 @@ fn of_run(settings: &Settings) -> Vec<(&'static str, String)> {
     facts
 }
 
-fn of_place(elapsed: Duration, processor: Duration, processors: usize) -> Vec<(&'static str, String)> {
+fn of_place(elapsed: Duration, processor: Duration, own: Duration, processors: usize) -> Vec<(&'static str, String)> {
     let end = SystemTime::now();
     let start = end.checked_sub(elapsed).unwrap_or(end);
     let at = |time| humantime::format_rfc3339_seconds(time).to_string();
@@ -63,7 +63,7 @@ fn of_place(elapsed: Duration, processor: Duration, processors: usize) -> Vec<(&
     vec![
         ("Began", at(start)),
         ("Ended", at(end)),
-        ("Processor time", format!("{} of the workers", short_time(processor))),
+        ("Processor time", format!("{} workers, {} forkpool", short_time(processor), short_time(own))),
         (
             "Memory",
             format!(

@@ -19,7 +19,7 @@ pub struct Bound {
 /// What more than so much of the machine's processors do is all that they can do.
 const SATURATED: f64 = 0.8;
 
-/// `processors` is how much of all processors' time the workers took, in 0..=1. `None` if nothing was done.
+/// `processors` is how much of all processors' time the run took, in 0..=1. `None` if nothing was done.
 pub fn bound(spent: &Spent, processors: f64) -> Option<Bound> {
     let total: f64 = spent.iter().map(|time| time.as_secs_f64()).sum();
     let (index, time) = spent.iter().enumerate().max_by_key(|(index, time)| (**time, usize::MAX - index))?;

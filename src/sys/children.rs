@@ -121,7 +121,15 @@ pub fn reap_strangers() {
 
 /// The processor time of all children that have been reaped, and of theirs.
 pub fn processor_time() -> Duration {
-    let usage = usage(libc::RUSAGE_CHILDREN);
+    total(&usage(libc::RUSAGE_CHILDREN))
+}
+
+/// The processor time of this process.
+pub fn own_processor_time() -> Duration {
+    total(&usage(libc::RUSAGE_SELF))
+}
+
+fn total(usage: &libc::rusage) -> Duration {
     let duration = |time: libc::timeval| {
         Duration::from_secs(time.tv_sec.unsigned_abs()) + Duration::from_micros(time.tv_usec.unsigned_abs())
     };

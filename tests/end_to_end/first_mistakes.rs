@@ -27,7 +27,7 @@ const MISTAKES: &[(&str, i32, &str)] = &[
     ("forkpool -- cat </dev/null", 0, "0 jobs: stdin was empty"),
     ("forkpool -i empty -i /dev/null -- cat", 0, "0 jobs: all 2 inputs were empty"),
     ("forkpool -i empty --dry-run --handler h.py:nope", 3, "has no function nope; there are: "),
-    ("forkpool --joblog log -- cat", 2, "tip: here: --journal FILE keeps what is done"),
+    ("forkpool --halt now,fail=1 -- cat", 2, "tip: here: --max-failures N"),
 ];
 
 #[test]

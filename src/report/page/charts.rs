@@ -201,9 +201,13 @@ pub fn distribution(summary: &Summary, html: &mut Html) {
         html.line(&format!("<span>{}</span>", short_time(edge(bucket))));
     }
     html.line(&format!("<span>{}</span></div></figure>", short_time(all.max())));
-    html.line(
-        "<ul class=\"legend\"><li><i class=\"s-ok\"></i>ok</li><li><i class=\"s-error\"></i>failed</li></ul></section>",
-    );
+    html.line("<ul class=\"legend\">");
+    for (class, name, jobs) in [("s-ok", "ok", all.jobs() - failed.jobs()), ("s-error", "failed", failed.jobs())] {
+        if jobs > 0 {
+            html.line(&format!("<li><i class=\"{class}\"></i>{name} {}</li>", count(jobs)));
+        }
+    }
+    html.line("</ul></section>");
 }
 
 fn open(columns: usize, label: &str, html: &mut Html) {

@@ -15,6 +15,7 @@ use super::picture::{Picture, Spent};
 use super::summary::{Next, Summary};
 use crate::text::people::{count, counted, rate, seconds, short_time};
 use crate::words::doing::Occupation;
+use crate::words::exit::Exit;
 use crate::words::outcome::Status;
 use crate::words::slots::SlotNames;
 use markup::{Html, text};
@@ -28,7 +29,7 @@ pub struct Facts {
     pub command: String,
     /// Name and value of what was set, and of where and when it was run.
     pub settings: Vec<(&'static str, String)>,
-    /// How much of all processors' time the workers took, in 0..=1.
+    /// How much of all processors' time the workers and forkpool took, in 0..=1.
     pub processors: f64,
     /// What failed of the run itself.
     pub errors: Vec<String>,
@@ -88,17 +89,22 @@ fn verdict(summary: &Summary) -> String {
         (0, _) => "There were no jobs.".to_owned(),
         (1, 0) if unbegun == 0 => "The job is ok.".to_owned(),
         (_, 0) if unbegun == 0 => format!("All {} are ok.", counted(total, "job")),
+        (_, 0) if unbegun == total => format!("None of {} was begun.", counted(total, "job")),
+        (_, 0) => format!("{} of {} are ok.", count(all.get(Status::Ok)), counted(total, "job")),
         (_, failed) if failed == total => format!("All {} failed.", counted(total, "job")),
         _ => format!("{} of {} failed.", count(failed), counted(total, "job")),
     };
-    if unbegun > 0 {
+    if unbegun > 0 && unbegun < total {
         words.push_str(&format!(
             " {} never begun.",
-            if unbegun == 1 { "One was".to_owned() } else { format!("{} were", count(unbegun)) }
+            if unbegun == 1 { "1 was".to_owned() } else { format!("{} were", count(unbegun)) }
         ));
     }
     if let Some(why) = &summary.stopped {
         words.push_str(&format!(" The run was ended early: {why}."));
+    }
+    if summary.exit_status == Exit::ReaderGone.status() {
+        words.push_str(" The reader of the output went away.");
     }
     match (summary.complete, summary.unread) {
         (true, _) => {}
@@ -171,7 +177,7 @@ fn bound_by(picture: &Picture, facts: &Facts, html: &mut Html) {
     html.line(&format!("<p><strong data-figure=\"bound\">{who}</strong>: {percent} % {figure}. {advice}</p>"));
     charts::shares(&total, "All slots together", html);
     html.line(&format!(
-        "<p>The workers took {:.0} % of the time of all processors.{}</p></section>",
+        "<p>Workers and forkpool took {:.0} % of the time of all processors.{}</p></section>",
         facts.processors * 100.0,
         paused(facts.paused)
     ));

@@ -115,5 +115,6 @@ fn the_verdict_says_what_happened() {
     assert_eq!(verdict(1200, 0, 0), "All 1,200 jobs are ok.");
     assert_eq!(verdict(3, 2, 0), "2 of 5 jobs failed.");
     assert_eq!(verdict(0, 2, 0), "All 2 jobs failed.");
-    assert_eq!(verdict(3, 0, 2), "0 of 5 jobs failed. 2 were never begun.");
+    assert_eq!(verdict(3, 0, 2), "3 of 5 jobs are ok. 2 were never begun.");
+    assert_eq!(verdict(0, 0, 2), "None of 2 jobs was begun.");
 }
