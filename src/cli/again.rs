@@ -19,6 +19,9 @@ pub struct CommandLine {
     command: Command,
 }
 
+/// The options whose files say something of each job.
+const WRITTEN: [&str; 6] = ["output", "rejects", "report", "trace", "junit", "joblog"];
+
 /// One option among the words.
 struct Typed {
     /// The name of the option in clap.
@@ -68,8 +71,8 @@ impl CommandLine {
         join(self.words.iter().take(1).cloned().chain(more).chain(self.words.iter().skip(1).cloned()))
     }
 
-    /// The command that runs the jobs in `rejects`, which is in this format. Its output and its own rejects have other
-    /// names, so that it overwrites nothing. All of them are run, although a shard has rejected them.
+    /// The command that runs the jobs in `rejects`, which is in this format. What it writes of them has other names, so
+    /// that it overwrites nothing. All of them are run, although a shard has rejected them.
     pub fn of_rejects(&self, rejects: &Path, format: Format) -> String {
         let options = self.options();
         let mut words: Vec<OsString> = self.words.iter().take(1).cloned().collect();
@@ -81,12 +84,13 @@ impl CommandLine {
         for option in options {
             words.extend_from_slice(self.words.get(next..option.words.start).unwrap_or_default());
             next = option.words.end;
-            match (option.id.as_str(), &option.value) {
-                ("input" | "output" | "rejects" | "shard", Some(_)) => words.extend(option.alone()),
+            let id = option.id.as_str();
+            match &option.value {
+                Some(_) if WRITTEN.contains(&id) || matches!(id, "input" | "shard") => words.extend(option.alone()),
                 _ => words.extend_from_slice(&self.words[option.words.clone()]),
             }
-            if let ("output" | "rejects", Some(value)) = (option.id.as_str(), &option.value) {
-                words.extend([format!("--{}", option.id).into(), another_name(value).into_os_string()]);
+            if let Some(value) = option.value.as_ref().filter(|_| WRITTEN.contains(&id)) {
+                words.extend([format!("--{id}").into(), another_name(value).into_os_string()]);
             }
         }
         words.extend_from_slice(&self.words[next..]);
@@ -213,6 +217,11 @@ mod tests {
             "forkpool -i r.csv --output d/out.again.csv.gz --rejects r.again.csv -j2 -- w -i x",
         );
         check("forkpool --shard 2/3 --rejects r.csv w", Format::Csv, "forkpool -i r.csv --rejects r.again.csv w");
+        check(
+            "forkpool -i a.csv --report r.html --junit=j --metrics m.prom --rejects r.csv w",
+            Format::Csv,
+            "forkpool -i r.csv --report r.again.html --junit j.again --metrics m.prom --rejects r.again.csv w",
+        );
         check("forkpool -qi a.csv --rejects r.csv w", Format::Csv, "forkpool -i r.csv -q --rejects r.again.csv w");
         check(
             "forkpool --rejects=r.csv -vo - w",
