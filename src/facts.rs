@@ -12,11 +12,12 @@ use crate::text::people::short_time;
 pub fn facts(settings: &Settings, elapsed: Duration, running: Duration, errors: Vec<String>) -> Facts {
     let (processor, own) = (children::processor_time(), children::own_processor_time());
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    let used = (processor + own).as_secs_f64() / (elapsed.as_secs_f64() * processors as f64).max(1e-6);
     Facts {
         worker: settings.report.worker_words.clone(),
         command: CommandLine::of_process().as_typed(),
         settings: of_run(settings).into_iter().chain(of_place(elapsed, processor, own, processors)).collect(),
-        processors: (processor + own).as_secs_f64() / (elapsed.as_secs_f64() * processors as f64).max(1e-6),
+        processors: settings.pool.hosts.is_none().then_some(used),
         errors,
         names: settings.report.names.clone(),
         paused: elapsed.saturating_sub(running),
@@ -33,7 +34,7 @@ fn of_run(settings: &Settings) -> Vec<(&'static str, String)> {
     let mut facts = vec![
         ("Input", format!("{} ({})", inputs.join(", "), settings.input.files[0].format.name())),
         ("Output", format!("{} ({})", settings.output.name(), settings.output.format.name())),
-        ("Workers", pool.workers.to_string()),
+        (if pool.hosts.is_some() { "Hosts" } else { "Workers" }, pool.workers.to_string()),
         ("Protocol", pool.protocol.name().to_owned()),
         ("Depth", depth),
         ("Retries", pool.retry.retries.to_string()),

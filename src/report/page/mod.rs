@@ -29,8 +29,9 @@ pub struct Facts {
     pub command: String,
     /// Name and value of what was set, and of where and when it was run.
     pub settings: Vec<(&'static str, String)>,
-    /// How much of all processors' time the workers and forkpool took, in 0..=1.
-    pub processors: f64,
+    /// How much of all processors' time the workers and forkpool took, in 0..=1; `None` where nobody knows, since the
+    /// workers are on other hosts.
+    pub processors: Option<f64>,
     /// What failed of the run itself.
     pub errors: Vec<String>,
     /// What slots are called.
@@ -171,16 +172,17 @@ fn next(summary: &Summary, facts: &Facts, html: &mut Html) {
 
 fn bound_by(picture: &Picture, facts: &Facts, html: &mut Html) {
     let total = picture.lanes.total();
-    let Some(Bound { who, percent, figure, advice }) = bound(&total, facts.processors) else { return };
+    let Some(Bound { who, percent, figure, advice }) = bound(&total, facts.processors.unwrap_or_default()) else {
+        return;
+    };
     html.line("<section><h2>What bound the run</h2>");
     let who = who[..1].to_uppercase() + &who[1..];
     html.line(&format!("<p><strong data-figure=\"bound\">{who}</strong>: {percent} % {figure}. {advice}</p>"));
     charts::shares(&total, "All slots together", html);
-    html.line(&format!(
-        "<p>Workers and forkpool took {:.0} % of the time of all processors.{}</p></section>",
-        facts.processors * 100.0,
-        paused(facts.paused)
-    ));
+    let used = facts
+        .processors
+        .map(|used| format!("Workers and forkpool took {:.0} % of the time of all processors.", used * 100.0));
+    html.line(&format!("<p>{}{}</p></section>", used.unwrap_or_default(), paused(facts.paused)));
 }
 
 fn paused(time: Duration) -> String {

@@ -17,7 +17,7 @@ fn facts() -> Facts {
         worker,
         command,
         settings,
-        processors: 0.5,
+        processors: Some(0.5),
         errors: Vec::new(),
         names: SlotNames::default(),
         paused: Duration::ZERO,
