@@ -42,8 +42,8 @@ pub fn waited(settings: &Settings, details: &Details, processor: Duration) -> Op
     const WORTH_WHILE: Duration = Duration::from_secs(2);
     /// More jobs at once than this are more than most servers that a handler waits for would like.
     const MOST: u32 = 16;
-    // What the processors of other hosts do is not known here.
     let busy = details.times.all().sum();
+    // What the processors of other hosts do is not known here.
     let is_meant = settings.pool.supplied
         && settings.pool.hosts.is_none()
         && settings.pool.concurrency == 1
