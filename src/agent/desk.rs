@@ -13,7 +13,6 @@ use crate::pool::Reins;
 use crate::pool::delivery::Delivery;
 use crate::pool::dispatch::Dispatch;
 use crate::protocol::stream::{Note, Order, SentJob, ToAgent, put, put_answer};
-use crate::report::counters::Counters;
 use crate::sys::clock::Clock;
 use crate::words::cancel::{Cancel, Level, Reason};
 use crate::words::error::Error;
@@ -27,7 +26,6 @@ pub struct Desk {
     pub reins: Reins,
     pub cancel: Arc<Cancel>,
     pub clock: Clock,
-    pub counters: Arc<Counters>,
     pub jobs: Sender<Vec<Job>>,
     pub messages: Receiver<Message>,
     pub events: Receiver<Event>,
@@ -167,6 +165,11 @@ impl Desk {
             }
             Some(Message::Proven) => self.ready(),
             Some(Message::Unfit) => self.state.is_unfit = true,
+            Some(Message::Asynchronous) => {
+                if !std::mem::replace(&mut self.state.told_async, true) {
+                    put(&Note::Async, &mut self.lines);
+                }
+            }
             Some(Message::Progress(job, data)) => {
                 // What a worker sent as progress is JSON.
                 if let Ok(data) = serde_json::from_slice(&data) {
@@ -181,10 +184,6 @@ impl Desk {
                 std::process::exit(error_status());
             }
             Some(Message::Retried(_) | Message::Spent(_) | Message::Restored(_) | Message::InputEnded(_)) | None => {}
-        }
-        if !self.state.told_async && self.counters.copy_of_details().asynchronous {
-            self.state.told_async = true;
-            put(&Note::Async, &mut self.lines);
         }
     }
 

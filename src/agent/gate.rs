@@ -94,10 +94,11 @@ impl Gate {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pool::host::ahead::TO_BEGIN;
     use crate::testing::job;
 
     fn gate(workers: usize, jobs: u64) -> Gate {
-        let mut gate = Gate::new(Ahead::new(workers, 1));
+        let mut gate = Gate::new(Ahead::new(workers, 1, TO_BEGIN));
         (1..=jobs).for_each(|number| gate.arrived(SentJob { job: job(number, "1"), attempt: 1, alone: false }));
         gate.ready();
         gate
@@ -119,7 +120,7 @@ mod tests {
     #[test]
     fn nothing_is_announced_before_the_workers_work() {
         let now = Instant::now();
-        let mut gate = Gate::new(Ahead::new(1, 1));
+        let mut gate = Gate::new(Ahead::new(1, 1, TO_BEGIN));
         gate.arrived(SentJob { job: job(1, "1"), attempt: 1, alone: false });
         assert_eq!(gate.announce(now), 0);
         gate.ready();

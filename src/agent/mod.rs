@@ -23,7 +23,7 @@ use std::time::Duration;
 
 use crossbeam_channel::Sender;
 
-use crate::pool::host::ahead::Ahead;
+use crate::pool::host::ahead::{Ahead, TO_BEGIN};
 use crate::pool::{Pool, Shared, process};
 use crate::protocol::stream::{Hello, Note, put};
 use crate::report::Reporter;
@@ -96,12 +96,11 @@ fn run(unpacked: Unpacked, incoming: Incoming, output: File) -> Result<Exit> {
     drop(shared);
     start_reading(incoming, events, &cancel).map_err(no_thread)?;
     let mut desk = Desk {
-        gate: Gate::new(Ahead::new(settings.pool.workers, settings.pool.in_hands())),
+        gate: Gate::new(Ahead::new(settings.pool.workers, settings.pool.in_hands(), TO_BEGIN)),
         dispatch: Arc::clone(&pool.dispatch),
         reins: pool.reins(),
         cancel: Arc::clone(&cancel),
         clock,
-        counters,
         jobs,
         messages: received,
         events: heard,

@@ -25,7 +25,7 @@ use super::gate::Gate;
 use crate::pool::account;
 use crate::pool::dispatch::{Dispatch, Limits};
 use crate::pool::exited::{Exited, How};
-use crate::pool::host::ahead::Ahead;
+use crate::pool::host::ahead::{Ahead, TO_BEGIN};
 use crate::pool::host::{HostSession, SILENCE};
 use crate::pool::policies::RetryPolicy;
 use crate::pool::seat::{Ear, News, Seat, WorkerControl, Wrote};
@@ -113,7 +113,7 @@ impl Stream {
             there: Pieces::new(),
             back: VecDeque::from([(net.now + net.delay, hello)]),
             partial: Vec::new(),
-            gate: Gate::new(Ahead::new(net.workers, 1)),
+            gate: Gate::new(Ahead::new(net.workers, 1, TO_BEGIN)),
             queue: VecDeque::new(),
             running: Vec::new(),
             workers: net.workers,
@@ -503,7 +503,7 @@ impl World {
     }
 
     fn rest(&mut self) {
-        for _ in 0..20_000 {
+        for _ in 0..200_000 {
             self.settle();
             if self.finished && self.slots.iter().all(|slot| slot.seat.is_over()) {
                 return;
@@ -589,4 +589,24 @@ proptest! {
         world.rest();
         world.judge();
     }
+}
+
+/// The share of their time that the workers of hosts have a job, where each way takes `delay` milliseconds.
+fn utilisation(hosts: usize, delay: u64, rounds: usize) -> f64 {
+    let workers = 64;
+    // Jobs take about a second, not all the same.
+    let jobs: Vec<u64> = (0..hosts * workers * rounds).map(|n| 900 + (n as u64 * 7919) % 200).collect();
+    let work: u64 = jobs.iter().sum();
+    let mut world = World::new(Scenario { hosts, workers, jobs, ops: vec![], delay, retries: 0, supplied: true });
+    world.feed();
+    world.rest();
+    world.judge();
+    let took = world.net.borrow().now - world.start;
+    work as f64 / 1000.0 / (took.as_secs_f64() * (hosts * workers) as f64)
+}
+
+#[test]
+fn workers_behind_a_long_way_are_hardly_ever_idle() {
+    let used = utilisation(2, 50, 100);
+    assert!(used >= 0.98, "the start and the end included, the workers are busy {used:.3} of the time");
 }

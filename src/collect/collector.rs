@@ -137,7 +137,7 @@ impl Collector {
                     input = Some(end);
                 }
                 // These are for an agent.
-                Some(Message::Proven | Message::Unfit | Message::Progress(..)) => {}
+                Some(Message::Proven | Message::Asynchronous | Message::Unfit | Message::Progress(..)) => {}
                 Some(Message::Panicked(thread)) => {
                     run.fail(Error::pool(format!("a bug in forkpool: thread {thread} has panicked")));
                     break;

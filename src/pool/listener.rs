@@ -78,6 +78,10 @@ impl Ear for Listener {
             }
             News::Buried => reporter.log_end(self.slot),
             News::Doing(doing) => self.glances.put(self.slot, doing),
+            News::Asynchronous if self.is_agent => {
+                // The desk is gone only when the run has ended.
+                let _ = self.outcomes.send(Message::Asynchronous);
+            }
             News::Asynchronous => counters.asynchronous(),
             News::NotSerial => reporter.notice(format!(
                 "{name} answers out of order, so each worker gets one job at a time from now on (--concurrency \

@@ -18,6 +18,8 @@ pub enum Message {
     Restored(Vec<Outcome>),
     /// A worker has shown that it works.
     Proven,
+    /// A worker could run several jobs at once.
+    Asynchronous,
     /// No worker will ever work, wherever it is started.
     Unfit,
     /// What a worker has said of a job under way, as JSON, where nobody else hears of it.

@@ -9,6 +9,12 @@
 
 use std::time::Duration;
 
+/// A job is at the host a round trip after the answer that it follows, and may begin another round trip later, when it
+/// is known to be announced. Twice that, since jobs do not end evenly; they are charged with nothing if the host is lost.
+pub const TO_HOST: f64 = 4.0;
+/// An announcement is heard of after a round trip. Jobs that are announced are charged if the host is lost, so there are
+/// only few more than must be.
+pub const TO_BEGIN: f64 = 1.5;
 /// How many jobs there are at a host for each worker, at most.
 const PER_WORKER: usize = 1024;
 /// What is added to the round trip: the time that both ends take to handle a piece of answers, and threads to wake.
@@ -21,6 +27,8 @@ pub struct Ahead {
     /// How many jobs the workers of the host have in their hands, at most, where nothing is queued.
     hands: usize,
     workers: usize,
+    /// How many round trips the jobs that wait are to last.
+    trips: f64,
     round_trip: Duration,
     /// How long a job takes in its worker, as a moving average, in seconds.
     per_job: Option<f64>,
@@ -29,10 +37,11 @@ pub struct Ahead {
 }
 
 impl Ahead {
-    /// `per_worker` is how many jobs a worker has in its hands, at most.
-    pub fn new(workers: usize, per_worker: usize) -> Ahead {
+    /// `per_worker` is how many jobs a worker has in its hands, at most, and `trips` how many round trips the jobs that
+    /// wait are to last.
+    pub fn new(workers: usize, per_worker: usize, trips: f64) -> Ahead {
         let hands = (workers * per_worker).max(1);
-        Ahead { hands, workers: workers.max(1), round_trip: Duration::ZERO, per_job: None, most: hands }
+        Ahead { hands, workers: workers.max(1), trips, round_trip: Duration::ZERO, per_job: None, most: hands }
     }
 
     /// A message and its answer took so long.
@@ -58,7 +67,7 @@ impl Ahead {
         let waiting = if wait / per_job < IDLE {
             0.0
         } else {
-            (self.hands as f64 * (1.5 * wait + SLACK.as_secs_f64()) / per_job).ceil()
+            (self.hands as f64 * (self.trips * wait + SLACK.as_secs_f64()) / per_job).ceil()
         };
         let wanted = self.hands + waiting as usize;
         // The number doubles at most, so that one lucky sample does not send off a lot.
@@ -83,7 +92,7 @@ mod tests {
 
     /// How many jobs a host of 64 workers may have when jobs and round trips take so long.
     fn settled(job: Duration, round_trip: Duration) -> usize {
-        let mut ahead = Ahead::new(64, 1);
+        let mut ahead = Ahead::new(64, 1, TO_BEGIN);
         ahead.round_trip(round_trip);
         (0..40).for_each(|_| ahead.answered(std::iter::repeat_n(job, 64)));
         ahead.most()
@@ -100,7 +109,7 @@ mod tests {
 
     #[test]
     fn the_number_doubles_at_most_and_begins_with_what_is_in_hands() {
-        let mut ahead = Ahead::new(2, 4);
+        let mut ahead = Ahead::new(2, 4, TO_BEGIN);
         assert_eq!((ahead.most(), ahead.room(3), ahead.room(9)), (8, 5, 0));
         ahead.round_trip(Duration::from_millis(10));
         for expected in [16, 32, 64, 128, 256, 512, 1024, 2048, 2048] {
@@ -112,7 +121,7 @@ mod tests {
 
     #[test]
     fn the_round_trip_is_that_of_a_quiet_moment() {
-        let mut ahead = Ahead::new(1, 1);
+        let mut ahead = Ahead::new(1, 1, TO_BEGIN);
         for ms in [80, 8, 88] {
             ahead.round_trip(Duration::from_millis(ms));
         }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::ahead::Ahead;
+use super::ahead::{Ahead, TO_HOST};
 use super::link::{Link, SIGN_OF_LIFE, Stage};
 use super::{HostSession, State};
 use crate::pool::delivery::Delivery;
@@ -105,7 +105,7 @@ impl HostSession {
         match note {
             Note::Ready(workers) => {
                 link.stage = Stage::Ready;
-                link.ahead = Some(Ahead::new(workers, per_worker));
+                link.ahead = Some(Ahead::new(workers, per_worker, TO_HOST));
                 link.ping_due = now;
                 self.out.reports.push(Report::HostReady(workers));
                 if self.settings.supplied {
