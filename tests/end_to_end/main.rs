@@ -19,6 +19,9 @@ mod reporting;
 mod shards;
 mod tables;
 
+// The command behind a program.
+mod clients;
+
 // Jobs and workers that fail.
 mod between_slots;
 mod deaths;

@@ -25,7 +25,7 @@ fn check(section: &str) {
 
 // One test for each section, so that they run side by side.
 
-const SECTIONS: [&str; 9] = [
+const SECTIONS: [&str; 10] = [
     "Pipes and files",
     "A worker written for `child_process.fork()`",
     "Handlers: a plain function, no worker to write",
@@ -35,6 +35,7 @@ const SECTIONS: [&str; 9] = [
     "A service",
     "A server that has limits",
     "More than one machine",
+    "From a program",
 ];
 
 #[test]
@@ -65,6 +66,11 @@ fn a_server_that_has_limits_shows_what_the_document_says() {
 #[test]
 fn more_than_one_machine_shows_what_the_document_says() {
     check(SECTIONS[8]);
+}
+
+#[test]
+fn programs_show_what_the_document_says() {
+    check(SECTIONS[9]);
 }
 
 #[test]

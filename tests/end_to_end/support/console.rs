@@ -180,10 +180,12 @@ pub fn skip(what: &str) {
     drop(writeln!(std::io::stderr(), "skipped: {what}"));
 }
 
-/// A folder with `samples/` in it, as in a fresh clone.
+/// A folder with `samples/` in it, as in a fresh clone, and with the clients that some of them import.
 pub fn copy_of_the_samples() -> TempDir {
     let folder = TempDir::new().expect("a temporary folder can be made");
     copy(&project("samples"), &folder.path().join("samples"));
+    fs::create_dir(folder.path().join("src")).expect("the copy's folder is new");
+    copy(&project("src/clients"), &folder.path().join("src/clients"));
     folder
 }
 
