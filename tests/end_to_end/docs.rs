@@ -118,6 +118,7 @@ fn the_documents_speak_of_no_flag_that_is_not_there() {
         "--locked",
         "--as",
         "--scope",
+        "--json",
     ];
     // Flags of neighbours, which the help does not show.
     let taken = ["--jobs", "--max-procs", "--arg-file", "--keep-order", "--bar", "--eta", "--resume-failed"];

@@ -1,4 +1,4 @@
-// What is claimed of the client for Node: claims.mjs CLAIM, in an empty folder. It fails where the claim is not true.
+// What is claimed of the client for Node: claims.mjs CLAIM, in an empty folder. It fails where one is not true.
 import assert from 'node:assert/strict';
 import { existsSync, writeFileSync } from 'node:fs';
 import { setTimeout as pause } from 'node:timers/promises';

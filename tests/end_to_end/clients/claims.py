@@ -1,4 +1,4 @@
-"""What is claimed of the client for Python: claims.py CLAIM, in an empty folder. It fails where the claim is not true."""
+"""What is claimed of the client for Python: claims.py CLAIM, in an empty folder. It fails where one is not true."""
 import asyncio
 import sys
 import threading

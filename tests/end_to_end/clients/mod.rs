@@ -1,6 +1,8 @@
 //! The clients for Python and Node. What is claimed of them is checked in their own languages, by `claims.py` and
 //! `claims.mjs` in this folder; that no process of theirs is left is checked here, as for any run.
 
+mod server;
+
 use tempfile::TempDir;
 
 use crate::support::{Run, installed, kill, project, shell, side_by_side, wait_until_there};

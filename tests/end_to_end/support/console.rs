@@ -136,7 +136,7 @@ fn matches(expected: &[&str], lines: &[&str]) -> bool {
 
 /// Which program of these commands is not installed.
 fn missing(commands: &[&str]) -> Option<String> {
-    const PROGRAMS: [&str; 10] = ["bash", "cc", "gawk", "jq", "node", "npm", "perl", "php", "python3", "ruby"];
+    const PROGRAMS: [&str; 11] = ["bash", "cc", "curl", "gawk", "jq", "node", "npm", "perl", "php", "python3", "ruby"];
     /// What runs a file of the samples.
     const ENDINGS: [(&str, &str); 7] = [
         (".cjs", "node"),
