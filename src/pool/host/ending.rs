@@ -34,7 +34,7 @@ impl HostSession {
             return;
         }
         // An agent that has not said hello knows nothing yet, and has nothing that must end in peace.
-        if matches!(link.stage, Stage::Calling { .. }) {
+        if !link.is_answered() {
             return self.kill(Why::Lingered(if level == Level::Run { Asked::Finish } else { Asked::Stop }), now);
         }
         match level {
@@ -126,11 +126,15 @@ impl HostSession {
             let limit = humantime::format_duration(start_timeout);
             return self.fault(format!("did not answer within {limit} (--start-timeout)"), now);
         }
+        // Before its workers are ready an agent may be busy with the files that are sent to it.
+        if std::mem::take(&mut link.was_written) && !link.is_ready() {
+            link.heard = now;
+        }
         if link.heard + SILENCE <= now {
             let limit = humantime::format_duration(SILENCE);
             return self.fault(format!("was silent for {limit}"), now);
         }
-        if link.is_ready() && link.ping_due <= now {
+        if link.is_answered() && link.ping_due <= now {
             self.ping(now);
         }
     }

@@ -23,6 +23,8 @@ pub struct Link {
     pub noise: Vec<u8>,
     /// When something was last heard.
     pub heard: Instant,
+    /// Something has been taken of what is to be written, since `heard` was last looked at: a large file is on its way.
+    pub was_written: bool,
     /// When the next sign of life is due, and when the last one was sent that has had no answer.
     pub ping_due: Instant,
     pub pinged: Option<Instant>,
@@ -93,6 +95,7 @@ impl Link {
             tail: Tail::default(),
             noise: Vec::new(),
             heard: now,
+            was_written: false,
             ping_due: now + SIGN_OF_LIFE,
             pinged: None,
             ending: Ending::No,
@@ -110,6 +113,11 @@ impl Link {
         self.stage == Stage::Ready
     }
 
+    /// Whether there is somebody who knows what to do.
+    pub fn is_answered(&self) -> bool {
+        !matches!(self.stage, Stage::Calling { .. })
+    }
+
     /// Whether jobs may be given, and what is said counts for the future.
     pub fn is_open(&self) -> bool {
         self.ending == Ending::No && !self.input.is_broken() && self.failed.is_none() && !self.said_bye
@@ -122,8 +130,7 @@ impl Link {
 
     /// Sends an order, once there is somebody who has been told what to do.
     pub fn send(&mut self, order: &Order) {
-        let is_calling = matches!(self.stage, Stage::Calling { .. });
-        if !is_calling && !self.input.is_broken() {
+        if self.is_answered() && !self.input.is_broken() {
             stream::put(order, self.input.bytes());
         }
     }

@@ -156,7 +156,7 @@ impl Life for HostSession {
             _ => None,
         };
         let silent = link.is_heard().then_some(link.heard + SILENCE);
-        let ping = (link.is_heard() && link.is_ready()).then_some(link.ping_due);
+        let ping = (link.is_heard() && link.is_answered()).then_some(link.ping_due);
         [ending, start, silent, ping, link.judge_at].into_iter().flatten().min()
     }
 
@@ -200,6 +200,8 @@ impl Life for HostSession {
     fn written(&mut self, bytes: usize) {
         if let Some(link) = self.link_mut() {
             link.input.written(bytes);
+            // What is left shows that the far end takes it piece by piece.
+            link.was_written |= link.input.end() > link.input.accepted();
         }
     }
 
@@ -276,3 +278,6 @@ impl Life for HostSession {
         &mut self.out
     }
 }
+
+#[cfg(test)]
+mod tests;
