@@ -50,6 +50,7 @@ export class Pool {
   #unsent = '';
   #records;
   #isClosed = false;
+  #ended = new PoolError('the pool has ended'); // Or why it has failed.
 
   constructor(handler, { records = false, signal, ...flags } = {}) {
     signal?.throwIfAborted();
@@ -64,6 +65,7 @@ export class Pool {
     });
     this.#command.ended.then(({ status, words }) => {
       this.#isClosed = true;
+      if (words) this.#ended = new PoolError(words, status);
       const error = () => signal?.reason ?? new PoolError(words ?? 'forkpool has ended before it had the job', status);
       for (const { reject } of this.#open.values()) reject(error());
     });
@@ -74,7 +76,7 @@ export class Pool {
   async run(job, { signal } = {}) {
     signal?.throwIfAborted();
     const line = encode(job);
-    if (this.#isClosed) throw new PoolError('the pool has ended');
+    if (this.#isClosed) throw this.#ended;
     if (this.#unsent === '') queueMicrotask(() => this.#send()); // Jobs of one moment go together.
     this.#unsent += line;
     if (this.#open.size === 0) this.#command.keepAlive(true);

@@ -193,7 +193,7 @@ impl Life for HostSession {
         // An attempt that ended with its worker has another worker for itself, at the far end.
         let alone = delivery.last_failure.as_ref().is_some_and(|failure| failure.status.is_of_the_worker());
         stream::put_job(&delivery.job, delivery.charged + 1, alone, link.input.bytes());
-        link.ping_due = link.ping_due.min(now + SIGN_OF_LIFE);
+        link.ping_due = link.ping_due.min(now + SIGN_OF_LIFE / 10);
         link.flight.sent(delivery);
     }
 

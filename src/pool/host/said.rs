@@ -236,7 +236,8 @@ impl HostSession {
     /// A sign of life is due.
     pub(super) fn ping(&mut self, now: Instant) {
         let Some(link) = self.link_mut() else { return };
-        link.ping_due = now + SIGN_OF_LIFE;
+        // A busy host is asked more often, since the answers say how many jobs are to be on their way.
+        link.ping_due = now + if link.flight.is_empty() { SIGN_OF_LIFE } else { SIGN_OF_LIFE / 10 };
         // Without an answer to the last one there is no time to be measured, but it is a sign of life all the same.
         link.pinged.get_or_insert(now);
         link.send(&Order::Ping(0));

@@ -97,6 +97,7 @@ class Pool:
     def __init__(self, handler: Handler, *, records: bool = False, **options: Any):
         self._command = Command(handler, {"unordered": True, **options})
         self._records, self._is_closed, self._is_killed = records, False, False
+        self._ended = PoolError("the pool has ended")  # or why it has failed
         self._lock, self._count = threading.Lock(), 0
         self._open: dict[int, Future[Any]] = {}
         self._unsent: SimpleQueue[bytes] = SimpleQueue()
@@ -110,7 +111,7 @@ class Pool:
         future.set_running_or_notify_cancel()  # A job that forkpool has cannot be taken back.
         with self._lock:
             if self._is_closed:
-                raise PoolError("the pool has ended")
+                raise self._ended
             self._count += 1  # The number that forkpool gives this job.
             self._open[self._count] = future
             self._unsent.put(line)
@@ -183,7 +184,7 @@ class Pool:
                         future.set_exception(JobError(record))
             self._command.end()
         except PoolError as error:
-            words = error.message
+            self._ended, words = error, error.message
         except Exception as error:  # A record that Python cannot hold: too deep, or a number of thousands of digits.
             words = f"a record cannot be read: {error}"
             self._command.kill()
