@@ -1,0 +1,210 @@
+//! Hosts of a real Slurm: its controller and two nodes, all on this machine.
+//!
+//! This needs root and Slurm, so it runs only where nothing may be skipped (FORKPOOL_TEST_ALL=1).
+
+use std::fs;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::support::{HANG, Run, console, forkpool, has, installed, kill, project, records, shell, wait_for};
+
+struct Slurm {
+    folder: tempfile::TempDir,
+    config: PathBuf,
+    /// munge was started for this.
+    has_munge: bool,
+}
+
+/// Slurm with two nodes, or nothing where the test is skipped.
+fn slurm() -> Option<Slurm> {
+    if !console::all_must_run() {
+        console::skip("hosts of a real Slurm need root and run only with FORKPOOL_TEST_ALL=1");
+        return None;
+    }
+    if !rustix::process::geteuid().is_root() || !has("slurmctld") || !installed("salloc") {
+        console::skip("hosts of a real Slurm need root");
+        return None;
+    }
+    let has_munge = start_munge();
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("slurm.conf");
+    let place = folder.path().display();
+    let host = output("hostname", &["-s"]).trim().to_owned();
+    let [control, first, second] = free_ports();
+    let nodes: String = [("n1", first), ("n2", second)]
+        .iter()
+        .map(|(name, port)| format!("NodeName={name} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs=4\n"))
+        .collect();
+    fs::create_dir(folder.path().join("state")).unwrap();
+    fs::write(
+        &config,
+        format!(
+            "ClusterName=forkpool\nSlurmctldHost={host}(127.0.0.1)\nSlurmUser=root\nSlurmctldPort={control}\n\
+             StateSaveLocation={place}/state\nSlurmctldPidFile={place}/control.pid\nSlurmdPidFile={place}/%n.pid\n\
+             SlurmdSpoolDir={place}/spool-%n\nSlurmctldLogFile={place}/control.log\nSlurmdLogFile={place}/%n.log\n\
+             AuthType=auth/munge\nProctrackType=proctrack/linuxproc\nTaskPlugin=task/none\n\
+             SlurmdParameters=config_overrides\nReturnToService=2\nSelectType=select/cons_tres\n\
+             SelectTypeParameters=CR_Core\nAccountingStorageType=accounting_storage/none\n{nodes}\
+             PartitionName=main Nodes=n1,n2 Default=YES MaxTime=INFINITE State=UP\n"
+        ),
+    )
+    .unwrap();
+    let slurm = Slurm { folder, config, has_munge };
+    slurm.control("slurmctld", &[]);
+    slurm.control("slurmd", &["-N", "n1"]);
+    slurm.control("slurmd", &["-N", "n2"]);
+    let is_up = || slurm.control("sinfo", &["-h", "-o", "%D %t"]).contains("2 idle").then_some(());
+    assert!(wait_for(HANG, is_up).is_some(), "both nodes are idle");
+    Some(slurm)
+}
+
+/// Slurm's parts trust each other by munge, of which a machine has one. Returns whether it had to be started.
+fn start_munge() -> bool {
+    let is_there = || Path::new("/run/munge/munge.socket.2").exists();
+    let works = || {
+        Command::new("munge").arg("-n").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|s| s.success())
+    };
+    if is_there() && works() {
+        return false;
+    }
+    output("install", &["-d", "-o", "munge", "-g", "munge", "-m", "755", "/run/munge"]);
+    output("runuser", &["-u", "munge", "--", "munged", "--force"]);
+    assert!(wait_for(HANG, || works().then_some(())).is_some(), "munge works");
+    true
+}
+
+fn output(program: &str, words: &[&str]) -> String {
+    let output = Command::new(program).args(words).output().expect("the program starts");
+    assert!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("it is text")
+}
+
+/// Three ports that nobody listens on.
+fn free_ports() -> [u16; 3] {
+    let listeners = [(); 3].map(|()| TcpListener::bind("127.0.0.1:0").expect("there is a port"));
+    listeners.map(|listener| listener.local_addr().expect("it is bound").port())
+}
+
+impl Slurm {
+    /// Runs one of Slurm's own programs, which may fail while Slurm starts.
+    fn control(&self, program: &str, words: &[&str]) -> String {
+        let output = Command::new(program).args(words).env("SLURM_CONF", &self.config).output();
+        String::from_utf8_lossy(&output.expect("the program starts").stdout).into_owned()
+    }
+
+    /// A command in an allocation of both nodes.
+    fn allocated(&self, command: &str) -> Run {
+        shell(&format!("salloc -Q --no-kill -N2 -n2 -c2 {command}"), self.folder.path()).env("SLURM_CONF", &self.config)
+    }
+
+    fn begun(&self) -> Vec<u64> {
+        let text = fs::read_to_string(self.folder.path().join("begun")).unwrap_or_default();
+        let mut begun: Vec<u64> = text.lines().filter_map(|line| line.parse().ok()).collect();
+        begun.sort_unstable();
+        begun
+    }
+}
+
+impl Drop for Slurm {
+    fn drop(&mut self) {
+        drop(Command::new("scancel").args(["-u", "root"]).env("SLURM_CONF", &self.config).status());
+        let of_slurm = ["n1.pid", "n2.pid", "control.pid"].map(|name| self.folder.path().join(name));
+        let of_munge = self.has_munge.then(|| PathBuf::from("/run/munge/munged.pid"));
+        for file in of_slurm.into_iter().chain(of_munge) {
+            let id = fs::read_to_string(file).unwrap_or_default();
+            if let Ok(id) = id.trim().parse() {
+                kill(id, libc::SIGTERM);
+                let _ = wait_for(HANG, || (!Path::new(&format!("/proc/{id}")).exists()).then_some(()));
+            }
+        }
+    }
+}
+
+#[test]
+fn hosts_of_a_real_slurm() {
+    let Some(slurm) = slurm() else { return };
+    names_come_out_as_at_home(&slurm);
+    a_step_that_is_cancelled_costs_only_what_had_begun(&slurm);
+    a_node_that_goes_down_is_left_out(&slurm);
+    an_array_of_shards_is_merged_to_the_whole(&slurm);
+}
+
+/// The names at home, as a table.
+fn at_home() -> Vec<u8> {
+    let words = format!("-q -i {} --handler {}", names().display(), pet().display());
+    forkpool(words.split_whitespace().chain(["--to", "csv"])).end().check_status(1).stdout
+}
+
+fn names() -> PathBuf {
+    project("samples/names.csv")
+}
+
+fn pet() -> PathBuf {
+    project("samples/handlers/pet.py")
+}
+
+fn names_come_out_as_at_home(slurm: &Slurm) {
+    let words = format!("-q --hosts slurm -i {} --to csv --handler {}", names().display(), pet().display());
+    let ended = slurm.allocated(&format!("forkpool {words}")).end().check_status(1);
+    assert!(ended.stdout == at_home(), "{}", ended.stderr);
+}
+
+/// Starts a run of slow jobs, and does something to it when some have begun. What was charged had begun, and once.
+fn disturb(slurm: &Slurm, act: impl FnOnce(&Slurm)) -> String {
+    let folder = slurm.folder.path();
+    drop(fs::remove_file(folder.join("begun")));
+    let code = format!(
+        "import time\ndef work(n):\n    with open({:?}, 'a') as begun:\n        begun.write('%s\\n' % n)\n    time.sleep(0.1)\n    \
+         return n\n",
+        folder.join("begun").display().to_string()
+    );
+    fs::write(folder.join("slow.py"), code).unwrap();
+    fs::write(folder.join("jobs"), (1..=120).map(|n| format!("{n}\n")).collect::<String>()).unwrap();
+    let run = slurm.allocated("forkpool --hosts slurm -i jobs --from ndjson --handler slow.py").start();
+    assert!(wait_for(HANG, || (slurm.begun().len() >= 30).then_some(())).is_some(), "jobs begin");
+    act(slurm);
+    let ended = run.end();
+    let records = records(&ended.stdout);
+    assert_eq!(records.len(), 120, "{}", ended.stderr);
+    let begun = slurm.begun();
+    assert!(begun.windows(2).all(|pair| pair[0] < pair[1]), "no job begins twice: {begun:?}");
+    let lost: Vec<_> = records.iter().filter(|record| record["status"] != "ok").collect();
+    assert!(lost.iter().all(|record| record["error"]["name"] == "HostLost"), "{lost:?}");
+    // Jobs that were announced, and were on their way to a worker, are charged, too: on a busy machine one or two.
+    let unbegun = lost.iter().filter(|record| !begun.contains(&record["job"].as_u64().unwrap())).count();
+    assert!(lost.len() <= 8 && unbegun <= 4, "{unbegun} of {lost:?} had not begun");
+    ended.stderr
+}
+
+fn a_step_that_is_cancelled_costs_only_what_had_begun(slurm: &Slurm) {
+    let said = disturb(slurm, |slurm| {
+        let steps = slurm.control("squeue", &["-s", "-h", "-o", "%i %j"]);
+        let step = steps.lines().find_map(|line| line.strip_suffix(" forkpool")).expect("there is a step of an agent");
+        slurm.control("scancel", &[step]);
+    });
+    assert!(said.contains("is gone: what led there"), "{said}");
+}
+
+fn a_node_that_goes_down_is_left_out(slurm: &Slurm) {
+    let said = disturb(slurm, |slurm| {
+        slurm.control("scontrol", &["update", "nodename=n2", "state=down", "reason=test"]);
+    });
+    assert!(said.contains("host n2 is gone"), "{said}");
+    slurm.control("scontrol", &["update", "nodename=n2", "state=resume"]);
+    let is_up = || slurm.control("sinfo", &["-h", "-o", "%D %t"]).contains("2 idle").then_some(());
+    assert!(wait_for(HANG, is_up).is_some(), "the node is back");
+}
+
+fn an_array_of_shards_is_merged_to_the_whole(slurm: &Slurm) {
+    let script = format!(
+        "#!/bin/sh\nexec forkpool -q --shard auto -i {} -o part-$SLURM_ARRAY_TASK_ID.csv --handler {}\n",
+        names().display(),
+        pet().display()
+    );
+    fs::write(slurm.folder.path().join("array"), script).unwrap();
+    let script = "sbatch --wait -Q --array=1-3 -o log-%a array; forkpool -q --merge part-*.csv -o whole.csv";
+    let ended = shell(script, slurm.folder.path()).env("SLURM_CONF", &slurm.config).end().check_status(1);
+    let whole = fs::read(slurm.folder.path().join("whole.csv")).unwrap();
+    assert!(whole == at_home(), "{}", ended.stderr);
+}
