@@ -63,7 +63,8 @@ impl Args {
     pub fn keep_workers_only(&mut self) {
         let bare = Args::parse_from(["forkpool"]);
         let Args { input, hosts, output, resuming, reporting, .. } = bare;
-        let (quiet, verbose) = (self.reporting.quiet, self.reporting.verbose);
+        // What workers write may be wanted in the files of --log-dir, also where the terminal is to be quiet.
+        let (quiet, verbose) = (false, self.reporting.verbose);
         *self = Args {
             command: std::mem::take(&mut self.command),
             input,

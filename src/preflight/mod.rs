@@ -112,7 +112,7 @@ fn of_logs(settings: &Settings) -> Result<Vec<Use>> {
     log_files::look(folder).map_err(refused)?;
     let slots = 0..u32::try_from(settings.pool.workers).unwrap_or(u32::MAX);
     let slots = slots.chain(settings.pool.preload.then_some(TEMPLATE));
-    let files: Vec<_> = slots.map(|slot| log_files::file_of(folder, slot)).collect();
+    let files: Vec<_> = slots.map(|slot| log_files::file_of(folder, &settings.report.names, slot)).collect();
     match files.iter().find(|file| file.is_dir()) {
         Some(file) => Err(Error::refused(format!("--log-dir: {} is a folder", file.display()))),
         None => Ok(files.iter().map(|file| Use::of_path(Role::Log, file)).collect()),

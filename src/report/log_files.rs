@@ -18,7 +18,8 @@ use crossbeam_channel::{Receiver, Sender, TrySendError};
 use super::notes::{Note, Notes};
 use super::whole_file;
 use crate::words::error::reason;
-use crate::words::worker::{TEMPLATE, process_name};
+use crate::words::slots::SlotNames;
+use crate::words::worker::TEMPLATE;
 
 /// The files' queue; all clones are one.
 #[derive(Clone)]
@@ -56,8 +57,9 @@ const WAITING: usize = 256;
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The name of the file of a slot, or of the template.
-pub fn file_of(folder: &Path, slot: u32) -> PathBuf {
-    folder.join(process_name(slot) + ".log")
+pub fn file_of(folder: &Path, names: &SlotNames, slot: u32) -> PathBuf {
+    // A host's name may be a path to whoever reaches it, and is none here.
+    folder.join(names.name(slot).replace('/', "_") + ".log")
 }
 
 /// Finds out whether there can be files in this folder, or whether it can be made. Nothing is made and nothing changed.
@@ -69,9 +71,9 @@ pub fn look(folder: &Path) -> io::Result<()> {
 
 impl LogFiles {
     /// Starts the thread. The folder is made when there is something to write.
-    pub fn start(folder: PathBuf, notes: Arc<Notes>) -> io::Result<LogFiles> {
+    pub fn start(folder: PathBuf, names: SlotNames, notes: Arc<Notes>) -> io::Result<LogFiles> {
         let (queue, waiting) = crossbeam_channel::bounded(WAITING);
-        let writer = Writer { folder, files: HashMap::new(), notes, failed: false };
+        let writer = Writer { folder, names, files: HashMap::new(), notes, failed: false };
         std::thread::Builder::new().name("log files".to_owned()).spawn(move || writer.run(&waiting))?;
         Ok(LogFiles { queue, dropped: Arc::default() })
     }
@@ -110,6 +112,7 @@ impl LogFiles {
 /// The state of the thread.
 struct Writer {
     folder: PathBuf,
+    names: SlotNames,
     files: HashMap<u32, SlotFile>,
     notes: Arc<Notes>,
     /// Nothing is written any more.
@@ -135,7 +138,7 @@ impl Writer {
             }
             if let Err(error) = self.write(&piece) {
                 self.failed = true;
-                let name = file_of(&self.folder, piece.slot);
+                let name = file_of(&self.folder, &self.names, piece.slot);
                 let words =
                     format!("forkpool: cannot write {}, so no more logs are: {}", name.display(), reason(&error));
                 self.notes.put_or_drop(Note::Notice(words));
@@ -150,7 +153,8 @@ impl Writer {
                 return Ok(());
             }
             std::fs::create_dir_all(&self.folder)?;
-            let file = File::options().append(true).create(true).open(file_of(&self.folder, piece.slot))?;
+            let file =
+                File::options().append(true).create(true).open(file_of(&self.folder, &self.names, piece.slot))?;
             self.files.insert(piece.slot, SlotFile { file, in_line: false });
         }
         let slot = self.files.get_mut(&piece.slot).expect("the file has been opened above");
@@ -202,7 +206,7 @@ mod tests {
     fn written(pieces: &[&str]) -> String {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("made");
-        let files = LogFiles::start(path.clone(), Arc::default()).unwrap();
+        let files = LogFiles::start(path.clone(), SlotNames::default(), Arc::default()).unwrap();
         for piece in pieces {
             match *piece {
                 "END" => files.end(3),
@@ -210,7 +214,7 @@ mod tests {
             }
         }
         files.finish();
-        let text = std::fs::read_to_string(file_of(&path, 3)).unwrap_or_default();
+        let text = std::fs::read_to_string(file_of(&path, &SlotNames::default(), 3)).unwrap_or_default();
         // The time takes 24 columns and a blank.
         let lines = text.split_inclusive('\n').map(|line| {
             assert!(line.as_bytes()[..25].ends_with(b"Z "), "{line}");
@@ -231,7 +235,7 @@ mod tests {
     #[test]
     fn a_file_that_cannot_be_written_is_said_once() {
         let notes: Arc<Notes> = Arc::default();
-        let files = LogFiles::start(PathBuf::from("/dev/null/no"), Arc::clone(&notes)).unwrap();
+        let files = LogFiles::start(PathBuf::from("/dev/null/no"), SlotNames::default(), Arc::clone(&notes)).unwrap();
         (0..3).for_each(|slot| files.add(slot, Bytes::from_static(b"x\n")));
         files.finish();
         assert_eq!(notes.take(Some(std::time::Instant::now())).notes.len(), 1);

@@ -76,8 +76,11 @@ impl Reporter {
     ) -> io::Result<Reporter> {
         let verbosity = settings.verbosity;
         let notes: Arc<Notes> = Arc::default();
-        let log_files =
-            settings.log_dir.clone().map(|folder| LogFiles::start(folder, Arc::clone(&notes))).transpose()?;
+        let log_files = settings
+            .log_dir
+            .clone()
+            .map(|folder| LogFiles::start(folder, settings.names.clone(), Arc::clone(&notes)))
+            .transpose()?;
         let has_progress_file = progress_file.is_some();
         let reporter = Reporter { notes: Arc::clone(&notes), verbosity, has_progress_file, log_files };
         let settings = settings.clone();

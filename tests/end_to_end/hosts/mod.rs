@@ -172,6 +172,18 @@ fn files_and_variables_go_along_and_the_files_away_again() {
 }
 
 #[test]
+fn the_logs_of_a_host_have_its_name_and_say_which_worker() {
+    let folder = with(&jobs(1, 0, ""));
+    let words = "-q --host a:1 --log-dir logs --protocol lines -- sh -c cat";
+    let words = words.split_whitespace().map(|word| if word == "cat" { "echo hello >&2; cat" } else { word });
+    let first = ["--launch", LAUNCH, "-i", "jobs.ndjson"];
+    let ended = forkpool(first.into_iter().chain(words)).current_dir(folder.path()).end().check_status(0);
+    assert_eq!(ended.stderr, "");
+    let log = fs::read_to_string(folder.path().join("logs/a.log")).unwrap();
+    assert!(log.contains("w0: hello\n"), "{log}");
+}
+
+#[test]
 fn a_dry_run_says_what_would_be_called() {
     let folder = with(&jobs(2, 0, ""));
     let ended = run(folder.path(), "ssh -T {host}", "--host a:3,b --handler work.py:work --dry-run").check_status(0);
