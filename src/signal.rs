@@ -62,10 +62,11 @@ struct Handlers {
 /// started this process may have blocked them. To be called while there is only one thread: each inherits what is
 /// blocked from the one that starts it.
 pub fn let_through() {
-    sys::signals::unblock(&[SIGINT, SIGTERM, SIGHUP, SIGTSTP, SIGCHLD, SIGUSR1, SIGUSR2, libc::SIGQUIT]);
-    // Whoever tells a run to replace its workers, or asks how far it is, does not mean to end one that has none yet.
+    // Whoever tells a run to replace its workers, or asks how far it is, does not mean to end one that has none yet. One
+    // that has come while it was blocked is dropped here, and would end this process if it were let through first.
     sys::signals::ignore(SIGUSR2);
     sys::signals::ignore(SIGUSR1);
+    sys::signals::unblock(&[SIGINT, SIGTERM, SIGHUP, SIGTSTP, SIGCHLD, SIGUSR1, SIGUSR2, libc::SIGQUIT]);
     if sys::signals::was_ignored(SIGCHLD) {
         // While SIGCHLD is ignored, the system throws away how a child has ended, so that no worker's end could be
         // explained.

@@ -62,6 +62,18 @@ fn a_signal_that_was_blocked_before_stops_the_run() {
 }
 
 #[test]
+fn a_wish_for_new_workers_that_was_blocked_before_ends_nothing() {
+    if !can(&["env", "--block-signal=TERM", "true"]) {
+        return;
+    }
+    for signal in ["USR1", "USR2"] {
+        let script = format!("echo Tom | env --block-signal={signal} sh -c 'kill -{signal} $$ && exec \"$@\"' sh");
+        let script = script + " forkpool --from lines --protocol lines -- cat";
+        assert_eq!(shell(&script, Path::new("/")).end().check_status(0).text(), "Tom\n", "{signal}");
+    }
+}
+
+#[test]
 fn a_worker_has_no_signal_blocked_and_those_ignored_that_were_before() {
     if !can(&["env", "--block-signal=TERM", "true"]) {
         return;
