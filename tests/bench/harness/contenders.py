@@ -93,6 +93,21 @@ class Contenders:
                 argv = [*self.bench.python, str(PEERS / "pools.py"), kind, str(chunk), str(workers), JOBS]
                 yield self._make(f"{kind}-{chunk}/{workers}", f"{name}, chunks of {chunk}, {workers} worker(s)", argv, jobs)
 
+    # ---- Clients: forkpool inside of a program ----
+
+    def client(self, count, workers):
+        ending = ENDING[self.language]
+        runtime = {"mjs": self.bench.node, "py": self.bench.python}[ending]
+        argv = [*runtime, str(PEERS / f"client.{ending}"), str(workers), JOBS]
+        name = {"mjs": "forkpool, Pool.run", "py": "forkpool.run"}[ending]
+        return self._make(f"client/{workers}", f"{name}, {workers} worker(s)", argv, count)
+
+    def mpire(self, count, workers, chunked):
+        for chunk, jobs in ((1, count), (64, chunked)):
+            argv = [*self.bench.python, str(PEERS / "pools.py"), "mpire", str(chunk), str(workers), JOBS, str(jobs)]
+            name = f"mpire.WorkerPool.imap, chunks of {chunk}, {workers} worker(s)"
+            yield self._make(f"mpire-{chunk}/{workers}", name, argv, jobs, missing=self.bench.library("mpire"))
+
     # ---- A process per job, and jobs cut up beforehand ----
 
     def process_per_job(self, count, workers):

@@ -55,6 +55,29 @@ def tiny_goals(of):
         )
 
 
+def clients(bench):
+    """Tiny jobs from inside a program: the clients against pools of the same language."""
+    count, streamed = bench.scaled(40_000, 500), bench.scaled(250_000, 500)
+    env = {"FORKPOOL": bench.forkpool}
+    for language in ("node", "python"):
+        make = Contenders(bench, language, "clients", lambda at: f'{{"name":"kitten-{at}"}}', env)
+        if language == "node":
+            group = [make.client(count, 2), *make.pools(count, 2, chunked=count)]
+        else:
+            group = [make.client(streamed, 2), *make.pools(count, 2, chunked=streamed), *make.mpire(count, 2, chunked=streamed)]
+        yield f"tiny jobs from a program, {language}", group
+
+
+def clients_goals(of):
+    ours = of("node/client/2")
+    for peer in ("piscina", "generic-pool", "workerpool"):
+        yield Goal.at_least(f"Pool.run: rate against {peer}", 4, of(f"node/{peer}/2"), ours)
+    for peer, name in (("executor", "Executor.map"), ("mpire", "mpire")):
+        for chunk, least in ((1, 4), (64, 1)):
+            base = of(f"python/{peer}-{chunk}/2")
+            yield Goal.at_least(f"forkpool.run: rate against {name}({chunk})", least, base, of("python/client/2"))
+
+
 def importing(bench):
     """200 jobs of 1 ms after a start of 300 ms."""
     env = {"BENCH_IMPORT_MS": "300"}
@@ -262,6 +285,7 @@ def one_job_goals(of):
 # Name: contenders, goals, and how many times as many rounds as asked for.
 SCENARIOS = {
     "tiny": (tiny, tiny_goals, 1),
+    "clients": (clients, clients_goals, 1),
     "import": (importing, importing_goals, 1),
     "preload": (preload, preload_goals, 1),
     "skew": (skew, skew_goals, 1),

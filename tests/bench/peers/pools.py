@@ -1,4 +1,4 @@
-"""Python's own pools: pools.py {executor|imap} CHUNKSIZE WORKERS FILE. Records on stdout in the jobs' order."""
+"""Python's own pools: pools.py {executor|imap|mpire} CHUNKSIZE WORKERS FILE. Records on stdout in the jobs' order."""
 import json
 import multiprocessing
 import os
@@ -22,6 +22,13 @@ if __name__ == "__main__":
         if kind == "executor":
             with ProcessPoolExecutor(workers) as pool:
                 write(pool.map(handle, map(json.loads, jobs), chunksize=chunksize))
+        elif kind == "mpire":
+            from mpire import WorkerPool
+
+            # It unpacks a job that is a dict into arguments; in a list it stays as it is.
+            with WorkerPool(workers) as pool:
+                jobs = ((json.loads(job),) for job in jobs)
+                write(pool.imap(handle, jobs, chunk_size=chunksize, iterable_len=int(sys.argv[5])))
         else:
             with multiprocessing.Pool(workers) as pool:
                 write(pool.imap(handle, map(json.loads, jobs), chunksize=chunksize))
