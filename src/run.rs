@@ -143,30 +143,16 @@ impl Base {
 
     /// What signals mean to the pool.
     fn hooks(&self, pool: &Pool, clock: &Clock, glances: &Arc<Glances>) -> signal::Hooks {
-        let (pausing, resuming, renewing) = (pool.reins(), pool.reins(), pool.reins());
-        let (stopping, going, time) = (clock.clone(), clock.clone(), clock.clone());
-        let (asking, children) = (Arc::clone(&pool.dispatch), Arc::clone(&pool.dispatch));
+        let (asking, time) = (Arc::clone(&pool.dispatch), clock.clone());
         let (counters, glances, start) = (Arc::clone(&self.counters), Arc::clone(glances), self.start);
         let names = self.settings.report.names.clone();
-        signal::Hooks {
-            pause: Box::new(move || {
-                stopping.stop();
-                pausing.pause();
-            }),
-            resume: Box::new(move || {
-                going.go();
-                resuming.resume();
-            }),
-            on_child: Box::new(move || children.rouse()),
-            renew: Box::new(move || renewing.renew()),
-            state: Box::new(move || {
-                glances.take();
-                let queue = asking.look_at_all(time.now());
-                std::thread::sleep(GLANCE);
-                let (figures, details) = (counters.snapshot(), counters.copy_of_details());
-                state::lines(&figures, &details, queue, glances.take(), &names, start.elapsed(), time.now())
-            }),
-        }
+        signal::Hooks::of_pool(pool.reins(clock), move || {
+            glances.take();
+            let queue = asking.look_at_all(time.now());
+            std::thread::sleep(GLANCE);
+            let (figures, details) = (counters.snapshot(), counters.copy_of_details());
+            state::lines(&figures, &details, queue, glances.take(), &names, start.elapsed(), time.now())
+        })
     }
 
     fn start_workers(&self, opened: &Opened) -> Result<Workers> {

@@ -16,6 +16,7 @@ use std::time::Duration;
 use rustix::process::{WaitId, WaitIdOptions};
 use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM, SIGTSTP, SIGUSR1, SIGUSR2};
 
+use crate::pool::Reins;
 use crate::report::Reporter;
 use crate::sys;
 use crate::words::cancel::{Cancel, Level, Reason};
@@ -45,6 +46,21 @@ pub struct Hooks {
 }
 
 pub type Hook = Box<dyn Fn() + Send + Sync>;
+
+impl Hooks {
+    /// What signals mean to a pool. `state` says the state of the run, in lines.
+    pub fn of_pool(reins: Reins, state: impl Fn() -> Vec<String> + Send + Sync + 'static) -> Hooks {
+        let reins = Arc::new(reins);
+        let [pausing, resuming, rousing, renewing] = [(); 4].map(|()| Arc::clone(&reins));
+        Hooks {
+            pause: Box::new(move || pausing.pause()),
+            resume: Box::new(move || resuming.resume()),
+            on_child: Box::new(move || rousing.rouse()),
+            renew: Box::new(move || renewing.renew()),
+            state: Box::new(state),
+        }
+    }
+}
 
 /// What the handlers work with.
 struct Handlers {

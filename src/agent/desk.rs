@@ -131,10 +131,8 @@ impl Desk {
             return;
         }
         if held {
-            self.clock.stop();
             self.reins.pause();
         } else {
-            self.clock.go();
             self.reins.resume();
         }
     }

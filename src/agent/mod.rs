@@ -77,7 +77,9 @@ fn run(unpacked: Unpacked, incoming: Incoming, output: File) -> Result<Exit> {
     let (jobs, fresh) = crossbeam_channel::bounded(1);
     let pool = Pool::new(Arc::new(settings.pool.clone()), fresh, false, &cancel)?;
     let (events, heard) = crossbeam_channel::unbounded();
-    signal::install(Arc::clone(&cancel), hooks(&pool, &clock), reporter.clone(), settings.pool.grace)?;
+    // Whoever stops the agent by a signal ends the jobs here in peace.
+    let hooks = signal::Hooks::of_pool(pool.reins(&clock), Vec::new);
+    signal::install(Arc::clone(&cancel), hooks, reporter.clone(), settings.pool.grace)?;
     let shared = Shared {
         cancel: Arc::clone(&cancel),
         clock: clock.clone(),
@@ -98,7 +100,7 @@ fn run(unpacked: Unpacked, incoming: Incoming, output: File) -> Result<Exit> {
     let mut desk = Desk {
         gate: Gate::new(Ahead::new(settings.pool.workers, settings.pool.in_hands(), TO_BEGIN)),
         dispatch: Arc::clone(&pool.dispatch),
-        reins: pool.reins(),
+        reins: pool.reins(&clock),
         cancel: Arc::clone(&cancel),
         clock,
         jobs,
@@ -119,26 +121,6 @@ fn run(unpacked: Unpacked, incoming: Incoming, output: File) -> Result<Exit> {
     desk.say_bye();
     reporter.end(Vec::new(), Vec::new());
     Ok(cancel.reason().map_or(Exit::Ok, |reason| reason.exit()))
-}
-
-/// What signals mean on this host: whoever stops the agent by one ends the jobs here in peace.
-fn hooks(pool: &Pool, clock: &Clock) -> signal::Hooks {
-    let (pausing, resuming, renewing, stopping, going) =
-        (pool.reins(), pool.reins(), pool.reins(), clock.clone(), clock.clone());
-    let children = Arc::clone(&pool.dispatch);
-    signal::Hooks {
-        pause: Box::new(move || {
-            stopping.stop();
-            pausing.pause();
-        }),
-        resume: Box::new(move || {
-            going.go();
-            resuming.resume();
-        }),
-        on_child: Box::new(move || children.rouse()),
-        renew: Box::new(move || renewing.renew()),
-        state: Box::new(Vec::new),
-    }
 }
 
 /// Starts the thread that reads the stream. If the desk cannot write any more when the stream is gone, since the far

@@ -141,9 +141,9 @@ impl Pool {
         Ok(Pool { dispatch, source_bell, settings, bells, template })
     }
 
-    /// What signals steer the pool by.
-    pub fn reins(&self) -> Reins {
-        Reins::new(Arc::clone(&self.dispatch), self.template.clone())
+    /// What signals steer the pool by, and with it the run's clock.
+    pub fn reins(&self, clock: &Clock) -> Reins {
+        Reins::new(Arc::clone(&self.dispatch), self.template.clone(), clock.clone())
     }
 
     /// From now on a stop of the run ends the jobs that wait, and is obeyed by the slots.
