@@ -40,6 +40,13 @@ impl Delivery {
         }
     }
 
+    /// The attempt that ended in `failure` has failed, and its job is run again, not before that time. The outcome becomes
+    /// the job's record if the run is stopped before the next attempt.
+    pub fn again(failure: Outcome, not_before: Option<Instant>) -> Delivery {
+        let (charged, job) = (failure.attempts, failure.job.clone());
+        Delivery { charged, not_before, last_failure: Some(Box::new(failure)), ..Delivery::new(job) }
+    }
+
     /// The job was in a batch that failed, and nobody can tell whether it is to blame: it is run again by itself, and
     /// charged with nothing.
     pub fn suspected(self) -> Delivery {

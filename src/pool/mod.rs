@@ -22,6 +22,7 @@ mod fatal;
 
 // What is decided about what a slot keeps: a worker, or a host with all its workers.
 pub mod life;
+mod stopping;
 mod outbox;
 mod pipes;
 mod session;

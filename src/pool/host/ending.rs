@@ -25,7 +25,7 @@ const ABANDONED: Duration = Duration::from_secs(10);
 impl HostSession {
     /// The run is being stopped, or no work is left.
     pub(super) fn begin_stop(&mut self, now: Instant) {
-        let (level, why, grace) = (self.level, self.stop_reason.clone(), self.settings.grace);
+        let (level, why, grace) = (self.stopping.level, self.stopping.why.clone(), self.settings.grace);
         let State::Live(link) = &mut self.state else {
             self.state = State::Over;
             return;
@@ -144,13 +144,13 @@ impl HostSession {
         let State::Live(mut link) = std::mem::replace(&mut self.state, State::Absent { start_at: now }) else { return };
         let words = self.words(&link);
         let error = JobError::new("HostLost", words.clone()).with("host", self.name.clone()).to_json();
-        let stopped = JobError::new("WorkerDied", format!("ended with the run: {}", self.stop_reason)).to_json();
+        let stopped = JobError::new("WorkerDied", format!("ended with the run: {}", self.stopping.why)).to_json();
         for flying in link.flight.take_all() {
             let elapsed = flying.begun.map_or(Duration::ZERO, |begun| now.saturating_duration_since(begun));
             match flying.begun {
                 None => self.out.returned.push(flying.delivery),
                 Some(_) => {
-                    let error = if self.level > Level::Run { stopped.clone() } else { error.clone() };
+                    let error = if self.stopping.level > Level::Run { stopped.clone() } else { error.clone() };
                     let job = (flying.delivery, None);
                     self.fail(job, Status::Died, error, RetryAdvice::default(), elapsed, now);
                 }

@@ -35,6 +35,7 @@ use super::exited::Exited;
 use super::life::Life;
 use super::outbox::Outbox;
 use super::settings::PoolSettings;
+use super::stopping::Stopping;
 use crate::protocol::stream::{self, Order};
 use crate::words::cancel::Level;
 use crate::words::doing::Doing;
@@ -49,10 +50,7 @@ pub struct HostSession {
     id: HostId,
     settings: Arc<PoolSettings>,
     state: State,
-    level: Level,
-    /// Why the run is being stopped, once it is.
-    stop_reason: String,
-    finishing: bool,
+    stopping: Stopping,
     /// How often in a row the host was lost without having answered anything.
     losses: u32,
     /// The run stands still.
@@ -75,9 +73,7 @@ impl HostSession {
             id: HostId::of(name),
             settings,
             state: State::Absent { start_at: now },
-            level: Level::Run,
-            stop_reason: String::new(),
-            finishing: false,
+            stopping: Stopping::new(),
             losses: 0,
             is_held: false,
             dice: fastrand::Rng::with_seed(seed),
@@ -94,7 +90,7 @@ impl HostSession {
     }
 
     fn goes_on(&self) -> bool {
-        self.level == Level::Run && !self.finishing
+        self.stopping.goes_on()
     }
 }
 
@@ -246,19 +242,13 @@ impl Life for HostSession {
     }
 
     fn cancel(&mut self, level: Level, reason: &str, now: Instant) {
-        if level <= self.level {
-            return;
+        if self.stopping.cancel(level, reason) {
+            self.begin_stop(now);
         }
-        self.level = level;
-        if self.stop_reason.is_empty() {
-            reason.clone_into(&mut self.stop_reason);
-        }
-        self.begin_stop(now);
     }
 
     fn finish(&mut self, now: Instant) {
-        if !self.finishing {
-            self.finishing = true;
+        if self.stopping.finish() {
             self.begin_stop(now);
         }
     }

@@ -215,20 +215,17 @@ impl HostSession {
     ) {
         let attempt = delivery.charged + 1;
         let dice = self.dice.f64();
-        let job = delivery.job.clone();
         let failure = self.outcome(delivery, status, error, worker, elapsed, now);
-        let next =
-            if self.level == Level::Run { self.settings.retry.next(status, attempt, advice, dice) } else { None };
+        let next = if self.stopping.level == Level::Run {
+            self.settings.retry.next(status, attempt, advice, dice)
+        } else {
+            None
+        };
         match next {
             None => self.out.outcomes.push(failure),
             Some(delay) => {
                 self.out.reports.push(Report::Retried(Box::new(failure.clone())));
-                self.out.returned.push(Delivery {
-                    charged: attempt,
-                    not_before: now.checked_add(delay),
-                    last_failure: Some(Box::new(failure)),
-                    ..Delivery::new(job)
-                });
+                self.out.returned.push(Delivery::again(failure, now.checked_add(delay)));
             }
         }
     }

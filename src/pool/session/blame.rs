@@ -17,7 +17,6 @@ use crate::pool::dispatch::Failure;
 use crate::pool::outbox::{Action, Report};
 use crate::pool::policies::restart_pause;
 use crate::words::advice::RetryAdvice;
-use crate::words::cancel::Level;
 use crate::words::outcome::Status;
 
 /// A job that came back this often as the head, because its worker ended before it had read it, is charged the next
@@ -78,7 +77,7 @@ impl Session {
         let State::Live(live) = std::mem::replace(&mut self.state, State::Absent { start_at: now }) else { return };
         self.out.actions.push(Action::Bury);
         let mut live = *live;
-        let death = Death::of(self.slot, &live, &self.settings, &self.stop_reason);
+        let death = Death::of(self.slot, &live, &self.settings, &self.stopping.why);
         let why = live.ending.as_ref().map(|ending| &ending.why);
         let evidence = Evidence {
             consumed: death.consumed,
@@ -94,7 +93,7 @@ impl Session {
             self.execute(verdict, open, shared, &live, &death, now);
         }
         self.report_end(&live, &death, failure, now);
-        if self.level >= Level::Drain || self.finishing {
+        if !self.goes_on() {
             self.state = State::Over;
         }
     }

@@ -16,7 +16,7 @@ use crate::words::outcome::{JobError, Status};
 impl Session {
     /// The run is being stopped, or no work is left.
     pub(super) fn begin_stop(&mut self, now: Instant) {
-        let (grace, level) = (self.settings.grace, self.level);
+        let (grace, level) = (self.settings.grace, self.stopping.level);
         let State::Live(live) = &mut self.state else {
             self.state = State::Over;
             return;
@@ -182,7 +182,7 @@ impl Session {
     /// Ends the job whose fate is decided. A job that is to be run again stays until the worker is gone, so that it
     /// never runs twice at a time.
     fn tell_fate(&mut self, now: Instant) {
-        let stopped = self.level >= Level::Drain;
+        let stopped = self.stopping.level >= Level::Drain;
         let retry = self.settings.retry.clone();
         let Some(live) = self.live_mut() else { return };
         let is_final = |attempt, status| retry.next(status, attempt, RetryAdvice::default(), 0.0).is_none();

@@ -116,7 +116,7 @@ impl Life for Session {
 
     fn nap(&self) -> Duration {
         match self.live() {
-            Some(live) if self.level == Level::Run && live.calls.is_none() => live.pace.nap(live.hands.len()),
+            Some(live) if self.stopping.level == Level::Run && live.calls.is_none() => live.pace.nap(live.hands.len()),
             _ => Duration::ZERO,
         }
     }
@@ -259,19 +259,13 @@ impl Life for Session {
     }
 
     fn cancel(&mut self, level: Level, reason: &str, now: Instant) {
-        if level <= self.level {
-            return;
+        if self.stopping.cancel(level, reason) {
+            self.begin_stop(now);
         }
-        self.level = level;
-        if self.stop_reason.is_empty() {
-            reason.clone_into(&mut self.stop_reason);
-        }
-        self.begin_stop(now);
     }
 
     fn finish(&mut self, now: Instant) {
-        if !self.finishing {
-            self.finishing = true;
+        if self.stopping.finish() {
             self.begin_stop(now);
         }
     }

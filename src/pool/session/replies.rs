@@ -176,18 +176,13 @@ impl Session {
             self.out.outcomes.push(outcome);
             return;
         };
-        let job = delivery.job.clone();
         // In a batch it would be an error of all of them once more.
         let stays_alone = delivery.alone && self.settings.batch.is_some();
-        // The outcome of this attempt becomes the job's record if the run is stopped before the next attempt.
         let failure = self.outcome(delivery, status, error, stay);
         self.out.reports.push(Report::Retried(Box::new(failure.clone())));
         self.out.returned.push(Delivery {
-            charged: attempt,
             alone: status != Status::Error || stays_alone,
-            not_before: now.checked_add(delay),
-            last_failure: Some(Box::new(failure)),
-            ..Delivery::new(job)
+            ..Delivery::again(failure, now.checked_add(delay))
         });
     }
 }

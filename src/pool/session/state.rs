@@ -6,17 +6,13 @@ use std::time::Instant;
 use super::live::Live;
 use crate::pool::outbox::Outbox;
 use crate::pool::settings::PoolSettings;
-use crate::words::cancel::Level;
+use crate::pool::stopping::Stopping;
 
 pub struct Session {
     pub(super) slot: u32,
     pub(super) settings: Arc<PoolSettings>,
     pub(super) state: State,
-    pub(super) level: Level,
-    /// Why the run is being stopped, once it is.
-    pub(super) stop_reason: String,
-    /// No work is left anywhere.
-    pub(super) finishing: bool,
+    pub(super) stopping: Stopping,
     /// How many of this slot's workers have died since the last answer. Deaths pause the slot, and never stop the run.
     pub(super) deaths: u32,
     /// Another worker of the pool has shown that it does not take its jobs in order.
@@ -43,9 +39,7 @@ impl Session {
             slot,
             settings,
             state: State::Absent { start_at: now },
-            level: Level::Run,
-            stop_reason: String::new(),
-            finishing: false,
+            stopping: Stopping::new(),
             deaths: 0,
             one_at_a_time: false,
             dice: fastrand::Rng::with_seed(seed),
@@ -63,6 +57,6 @@ impl Session {
 
     /// Whether neither a stop nor the end of all work has been ordered.
     pub(super) fn goes_on(&self) -> bool {
-        self.level == Level::Run && !self.finishing
+        self.stopping.goes_on()
     }
 }
