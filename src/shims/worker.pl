@@ -19,7 +19,10 @@ use Scalar::Util qw(blessed looks_like_number refaddr reftype);
 # JSON::PP is always there; the others are ten times as fast.
 my ($json_class) = grep { eval "require $_; 1" } qw(Cpanel::JSON::XS JSON::XS JSON::PP);
 my $nesting = 10_000;    # levels in a job or a result
-my $json = $json_class->new->utf8->allow_nonref->canonical->convert_blessed->max_depth($nesting);
+my $json = $json_class->new->utf8->allow_nonref->canonical->max_depth($nesting);
+# This class would also make a text of every object that has one, such as a big number, and null of some. Without it an
+# object takes the careful way, which is the same for all classes.
+$json->convert_blessed if $json_class ne 'Cpanel::JSON::XS';
 my $process = $$;    # a child that the handler forks is another
 
 # --- errors, in the form of the npm package serialize-error

@@ -1,5 +1,7 @@
 //! Results: what has a form in JSON goes through in it, and what has none is an error that says where it sits.
 
+use std::os::unix::fs::PermissionsExt;
+
 use super::*;
 
 /// What becomes of a result.
@@ -258,7 +260,7 @@ function _generate() { yield 1; }
 
 #[test]
 fn perl_results_are_json_or_an_error() {
-    let code = "use Math::BigInt;\npackage Money { sub TO_JSON { { eur => '1.10' } } }\npackage Liar { sub TO_JSON { [sub { }] } }\n\
+    let code = "use Math::BigInt;\nuse Math::BigFloat;\npackage Shown { use overload '\"\"' => sub { 'shown' } }\npackage Money { sub TO_JSON { { eur => '1.10' } } }\npackage Liar { sub TO_JSON { [sub { }] } }\n\
                 package main;\nuse JSON::PP ();\nsub handler { my $result = eval $_[0]; die $@ if $@; return $result } 1;";
     let cases = [
         ("sub { 1 }", Says("$: a CODE reference is no JSON")),
@@ -273,9 +275,22 @@ fn perl_results_are_json_or_an_error() {
         ("[\\1, \\0, JSON::PP::false()]", Is("[true,false,false]")),
         ("['x,inf', 'nan']", Is("[\"x,inf\",\"nan\"]")),
         ("[Math::BigInt->new('123456789012345678901234567890')]", Is("[123456789012345678901234567890]")),
+        ("[Math::BigInt->new(5), Math::BigFloat->new('1.5'), Math::BigInt->bnan]", Is("[5,1.5,null]")),
+        ("[bless [], 'Shown']", Says("$[0]: a Shown is no JSON")),
         ("[1/4, 3, '3', -0.1]", Is("[0.25,3,\"3\",-0.1]")),
     ];
     check("pl", "perl", code, &cases);
+    // The classes for JSON that are faster than Perl's own are not on every machine.
+    let folder = folder();
+    let hidden = folder.path().join("hidden");
+    for class in ["Cpanel/JSON/XS.pm", "JSON/XS.pm"] {
+        fs::create_dir_all(hidden.join(class).parent().expect("it is in a folder")).unwrap();
+        fs::write(hidden.join(class), "die 'hidden';").unwrap();
+    }
+    let perl = folder.path().join("perl");
+    fs::write(&perl, format!("#!/bin/sh\nexec perl -I'{}' \"$@\"\n", hidden.display())).unwrap();
+    fs::set_permissions(&perl, fs::Permissions::from_mode(0o755)).unwrap();
+    check("pl", perl.to_str().unwrap(), code, &cases);
 }
 
 #[test]
