@@ -13,6 +13,8 @@ use std::fs;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+use super::group;
+
 /// The time between two looks is at least this. Memory is looked at to replace, between jobs, a worker that has grown:
 /// ten times a second is soon enough.
 const INTERVAL: Duration = Duration::from_millis(100);
@@ -64,32 +66,16 @@ pub fn of_group(group: i32, limit: usize) -> Option<usize> {
     Some(group.shares.unwrap_or(group.resident))
 }
 
-/// All process groups of the machine, as far as /proc shows them.
+/// All process groups of the machine.
 fn groups() -> HashMap<i32, Group> {
     let mut groups: HashMap<i32, Group> = HashMap::new();
     let page = rustix::param::page_size();
-    for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
-        let Some(id) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
-        // A process that has ended meanwhile uses no memory.
-        let Ok(stat) = fs::read(format!("/proc/{id}/stat")) else { continue };
-        if let Some((group, pages)) = group_and_pages(&stat) {
-            let group = groups.entry(group).or_default();
-            group.processes.push(id);
-            group.resident += pages * page;
-        }
+    for member in group::processes() {
+        let group = groups.entry(member.group).or_default();
+        group.processes.push(member.process);
+        group.resident += member.pages * page;
     }
     groups
-}
-
-/// The process group and the resident pages of a process, from its `stat` (proc_pid_stat(5)).
-fn group_and_pages(stat: &[u8]) -> Option<(i32, usize)> {
-    // The second field is the program's name in parentheses, which may hold anything, also blanks and parentheses. The
-    // state follows it, and is the third field.
-    let after_name = stat.iter().rposition(|&byte| byte == b')')? + 1;
-    let mut fields = std::str::from_utf8(&stat[after_name..]).ok()?.split_ascii_whitespace();
-    let group = fields.nth(5 - 3)?.parse().ok()?;
-    let pages = fields.nth(24 - 5 - 1)?.parse().ok()?;
-    Some((group, pages))
 }
 
 /// The share of a process in the pages that it has, in bytes; nothing if it has ended. `None` where the kernel does
@@ -108,16 +94,6 @@ fn share(id: i32) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_fields_are_found_whatever_the_name_is() {
-        let rest = "S 1 77 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 4242 22";
-        for name in ["sh", "a b", ") S 1 2", "(x"] {
-            assert_eq!(group_and_pages(format!("9 ({name}) {rest}").as_bytes()), Some((77, 4242)), "{name}");
-        }
-        assert_eq!(group_and_pages(b"9 (sh) S 1"), None);
-        assert_eq!(group_and_pages(b""), None);
-    }
 
     #[test]
     #[cfg(target_os = "linux")]

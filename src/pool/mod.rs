@@ -36,6 +36,7 @@ mod program;
 mod launch;
 pub mod luggage;
 pub mod exited;
+mod group;
 mod group_memory;
 mod memory_events;
 

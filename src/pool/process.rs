@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
 
 use super::exited::How;
-use super::group_memory;
+use super::{group, group_memory};
 use super::launch::{self, OurEnds};
 use crate::sys::children::{self, Child};
 use crate::sys::spawn::Ends;
@@ -232,11 +232,13 @@ impl Process {
         self.child.id()
     }
 
-    /// Kills what is left of the group, reaps the worker and closes its pipes. A worker that cannot be killed is not
-    /// waited for.
+    /// Kills what is left of the group, reaps the worker and closes its pipes, and waits for the end of the others in the
+    /// group. What cannot be killed is not waited for.
     pub fn bury(self) {
         self.signal(libc::SIGKILL);
+        let group = self.pid();
         children::reap(self.child);
+        group::wait_until_dead(group);
     }
 }
 
@@ -287,6 +289,18 @@ mod tests {
             env: Vec::new(),
         };
         Process::spawn(&command, 0, 1).unwrap()
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn nothing_of_a_group_runs_when_its_worker_is_buried() {
+        // Processes that wait their turn for a processor also wait for it to die.
+        let process = shell("for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16; do (while :; do :; done) & done; echo");
+        let group = process.id();
+        let output = process.output.as_ref().unwrap();
+        rustix::event::poll(&mut [rustix::event::PollFd::new(output, rustix::event::PollFlags::IN)], None).unwrap();
+        process.bury();
+        assert_eq!(group::processes().filter(|member| member.group == group && !member.is_dead).count(), 0);
     }
 
     #[test]
