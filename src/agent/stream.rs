@@ -5,6 +5,7 @@ use std::io::{self, BufRead, BufReader, Read};
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use crossbeam_channel::Sender;
@@ -16,6 +17,8 @@ use crate::protocol::stream::{self, Order, ToAgent};
 /// The near end of the stream.
 pub struct Incoming {
     input: BufReader<File>,
+    /// How long the far end may be silent.
+    patience: Duration,
 }
 
 /// What the desk hears of the stream.
@@ -32,7 +35,7 @@ const READ: usize = 64 * 1024;
 
 impl Incoming {
     pub fn new(input: File) -> Incoming {
-        Incoming { input: BufReader::with_capacity(READ, input) }
+        Incoming { input: BufReader::with_capacity(READ, input), patience: SILENCE }
     }
 
     /// The next line, without its line end; `None` at the end of the stream.
@@ -65,11 +68,12 @@ impl Incoming {
         if !self.input.buffer().is_empty() {
             return Ok(());
         }
-        let limit = Timespec { tv_sec: SILENCE.as_secs().cast_signed(), tv_nsec: 0 };
+        let nanoseconds = self.patience.subsec_nanos().into();
+        let limit = Timespec { tv_sec: self.patience.as_secs().cast_signed(), tv_nsec: nanoseconds };
         loop {
             let mut fds = [PollFd::from_borrowed_fd(self.input.get_ref().as_fd(), PollFlags::IN)];
             match rustix::event::poll(&mut fds, Some(&limit).filter(|_| !waits_for_ever)) {
-                Ok(0) => return Err(format!("it was silent for {} s", SILENCE.as_secs())),
+                Ok(0) => return Err(format!("it was silent for {} s", self.patience.as_secs())),
                 Ok(_) => return Ok(()),
                 Err(rustix::io::Errno::INTR) => {}
                 Err(error) => return Err(crate::words::error::reason(&error.into())),
@@ -113,5 +117,30 @@ impl Incoming {
             }
         };
         let _ = events.send(Event::Lost(lost));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+    use std::os::fd::OwnedFd;
+
+    /// kubectl, when it has lost its connection, leaves the stdin of what it has started open.
+    #[test]
+    fn a_stream_that_stays_open_and_brings_nothing_is_lost() {
+        let (reader, mut writer) = io::pipe().unwrap();
+        let mut incoming = Incoming::new(File::from(OwnedFd::from(reader)));
+        incoming.patience = Duration::from_millis(10);
+        let (events, heard) = crossbeam_channel::unbounded();
+        let mut line = Vec::new();
+        stream::put(&Order::Ping(0), &mut line);
+        writer.write_all(&line).unwrap();
+        std::thread::spawn(move || incoming.run(&events, &Arc::default()));
+        let next = || heard.recv_timeout(Duration::from_secs(60));
+        assert!(matches!(next(), Ok(Event::Lines(lines)) if lines.len() == 1));
+        assert!(matches!(next(), Ok(Event::Lines(lines)) if lines.is_empty()), "what came before the loss");
+        assert!(matches!(next(), Ok(Event::Lost(why)) if why.starts_with("it was silent")));
+        drop(writer);
     }
 }
