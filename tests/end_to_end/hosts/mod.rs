@@ -1,6 +1,7 @@
 //! `--host`: workers behind a stream. The agents here are processes of this machine, which everything but the way to
 //! them has in common with those of another one.
 
+mod kubectl;
 mod network;
 mod shells;
 mod slurm;
