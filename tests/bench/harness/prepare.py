@@ -4,6 +4,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 
 BENCH = Path(__file__).resolve().parent.parent
@@ -22,6 +23,8 @@ class Bench:
         self.quick = quick
         self.env = {name: value for name, value in os.environ.items() if name not in CLEARED}
         self.scratch = Path(tempfile.mkdtemp(prefix="forkpool-bench-"))
+        # What is to be ended with the bench.
+        self.at_end = ExitStack()
         self.forkpool = str(forkpool or self._cargo())
         self.c_worker = str(self._cc(WORKERS / "worker.c"))
         self.lockstep = str(self._cc(PEERS / "lockstep.c"))
@@ -33,6 +36,7 @@ class Bench:
         self.shims = {ending: self._shim(ending) for ending in ("mjs", "py")}
 
     def close(self):
+        self.at_end.close()
         shutil.rmtree(self.scratch, ignore_errors=True)
 
     def library(self, name):

@@ -4,6 +4,7 @@ import json
 import random
 
 from .contenders import Contenders
+from .hosts import hosts, hosts_goals
 from .report import Goal
 
 
@@ -292,4 +293,5 @@ SCENARIOS = {
     "large": (large, large_goals, 1),
     "slow-head": (slow_head, slow_head_goals, 1),
     "one-job": (one_job, one_job_goals, 10),
+    "hosts": (hosts, hosts_goals, 1),
 }
