@@ -8,6 +8,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use serde_json::Value;
+
 use crate::support::{Ended, HANG, Run, console, forkpool, has, installed, kill, project, records, shell, wait_for};
 
 struct Slurm {
@@ -160,7 +162,9 @@ fn disturb(slurm: &Slurm, act: impl FnOnce(&Slurm)) -> Ended {
     fs::write(folder.join("slow.py"), code).unwrap();
     fs::write(folder.join("jobs"), (1..=120).map(|n| format!("{n}\n")).collect::<String>()).unwrap();
     let run = slurm.allocated("forkpool --hosts slurm -i jobs --from ndjson --handler slow.py").start();
-    assert!(wait_for(HANG, || (slurm.begun().len() >= 30).then_some(())).is_some(), "jobs begin");
+    let jobs_begin = wait_for(HANG, || (slurm.begun().len() >= 30).then_some(()));
+    let state = || format!("{}{}", slurm.control("sinfo", &[]), slurm.control("squeue", &["-s"]));
+    assert!(jobs_begin.is_some(), "jobs begin: {} have, {}", slurm.begun().len(), state());
     act(slurm);
     let ended = run.end();
     let records = records(&ended.stdout);
@@ -168,11 +172,23 @@ fn disturb(slurm: &Slurm, act: impl FnOnce(&Slurm)) -> Ended {
     let begun = slurm.begun();
     assert!(begun.windows(2).all(|pair| pair[0] < pair[1]), "no job begins twice: {begun:?}");
     let lost: Vec<_> = records.iter().filter(|record| record["status"] == "died").collect();
-    assert!(lost.iter().all(|record| record["error"]["name"] == "HostLost"), "{lost:?}");
+    // Slurm kills the workers as well as their agent, and an agent that lives a moment longer says so.
+    let is_told = |record: &&Value| {
+        let error = &record["error"];
+        error["name"] == "HostLost" || (error["name"] == "WorkerDied" && error["sent_by"] == "unknown")
+    };
+    assert!(lost.iter().all(is_told), "{lost:?}");
     // Jobs that were announced, and were on their way to a worker, are charged, too: on a busy machine one or two.
     let unbegun = lost.iter().filter(|record| !begun.contains(&record["job"].as_u64().unwrap())).count();
     assert!(lost.len() <= 8 && unbegun <= 4, "{unbegun} of {lost:?} had not begun");
     ended
+}
+
+/// The run has done all of its work, but for what the host that was lost had begun: between two jobs that is nothing.
+/// Returns what it has said.
+fn check_finished(ended: Ended) -> String {
+    let died = ended.statuses().iter().any(|status| status != "ok");
+    ended.check_status(i32::from(died)).stderr
 }
 
 fn a_step_that_is_cancelled_costs_only_what_had_begun(slurm: &Slurm) {
@@ -181,15 +197,16 @@ fn a_step_that_is_cancelled_costs_only_what_had_begun(slurm: &Slurm) {
         let step = steps.lines().find_map(|line| line.strip_suffix(" forkpool")).expect("there is a step of an agent");
         slurm.control("scancel", &[step]);
     });
-    let said = ended.check_status(1).stderr;
-    assert!(said.contains("is gone: what led there"), "{said}");
+    let said = check_finished(ended);
+    // The agent may have had the time to say farewell.
+    assert!(said.contains("is gone: what led there") || said.contains("was ended from outside"), "{said}");
 }
 
 fn a_node_that_goes_down_is_left_out(slurm: &Slurm) {
     let ended = disturb(slurm, |slurm| {
         slurm.control("scontrol", &["update", "nodename=n2", "state=down", "reason=test"]);
     });
-    let said = ended.check_status(1).stderr;
+    let said = check_finished(ended);
     assert!(said.contains("host n2 is gone"), "{said}");
     slurm.control("scontrol", &["update", "nodename=n2", "state=resume"]);
     let is_up = || slurm.control("sinfo", &["-h", "-o", "%D %t"]).contains("2 idle").then_some(());
