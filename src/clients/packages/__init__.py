@@ -1,0 +1,1 @@
+"""One file for each kind of package, and what they share: the project, its binary, its texts."""
