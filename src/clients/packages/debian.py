@@ -78,7 +78,7 @@ def control(project, version, size):
         "Section": "utils",
         "Priority": "optional",
         "Multi-Arch": "foreign",
-        "Suggests": "nodejs, openssh-client, python3",
+        "Suggests": "nodejs, openssh-client, perl, php-cli, python3, ruby",
         "Description": re.sub(r"^Run", "run", project.summary.split(":")[0]),
     }
     return "".join(f"{name}: {value}\n" for name, value in fields.items()) + DESCRIPTION

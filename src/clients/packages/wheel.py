@@ -54,7 +54,7 @@ def metadata(project):
         ("Keywords", ",".join(project.package["keywords"])),
         ("License-Expression", project.license),
         *(("License-File", name) for name in ["LICENSE-APACHE", "LICENSE-MIT", "LICENSES-OF-PARTS"]),
-        ("Requires-Python", ">=3.8"),
+        ("Requires-Python", ">=3.9"),
         ("Description-Content-Type", "text/markdown"),
     ]
     return "".join(f"{name}: {value}\n" for name, value in fields) + "\n" + (ROOT / "README.md").read_text()

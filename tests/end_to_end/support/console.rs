@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
 
-use super::{has, project, shell};
+use super::{Run, has, project, shell};
 
 /// A block, with what the document says about it.
 #[derive(Debug)]
@@ -71,12 +71,18 @@ fn steps(content: &[&str]) -> Vec<Step> {
 /// Runs the blocks of a document, each in its own copy of the samples, and says what differs.
 #[track_caller]
 pub fn check(document: &str, blocks: &[&Block]) {
+    check_with(document, blocks, &|run| run);
+}
+
+/// As `check`, where something of each run is different.
+#[track_caller]
+pub fn check_with(document: &str, blocks: &[&Block], change: &dyn Fn(Run) -> Run) {
     assert!(!blocks.is_empty(), "{document} has such blocks");
-    let wrong: Vec<String> = blocks.iter().filter_map(|block| run(document, block).err()).collect();
+    let wrong: Vec<String> = blocks.iter().filter_map(|block| run(document, block, change).err()).collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
 }
 
-fn run(document: &str, block: &Block) -> Result<(), String> {
+fn run(document: &str, block: &Block, change: &dyn Fn(Run) -> Run) -> Result<(), String> {
     let commands: Vec<&str> = block.steps.iter().map(|step| step.command.as_str()).collect();
     if let Some(reason) = missing(&commands) {
         assert!(!all_must_run(), "{document}:{}: {reason}", block.line);
@@ -89,7 +95,7 @@ fn run(document: &str, block: &Block) -> Result<(), String> {
         return Ok(());
     }
     let folder = copy_of_the_samples();
-    let ended = shell(&script(&commands), folder.path()).end();
+    let ended = change(shell(&script(&commands), folder.path())).end();
     let text = ended.text();
     let mut shown: Vec<&str> = text.split(END_OF_STEP).collect();
     // Nothing is shown after the last mark, so what is split off behind it goes.
