@@ -32,8 +32,8 @@ pub fn packages() -> Option<&'static Made> {
 }
 
 impl Made {
-    /// Copies the sources by a command of sh that runs in `from`, and makes all packages of them, in a folder of this name
-    /// below the target folder, which is emptied first. New files get the rights that `umask` leaves.
+    /// Copies the sources by a command of sh that runs in `from`, and makes all packages of them, in a folder of this
+    /// name below the target folder, which is emptied first. New files get the rights that `umask` leaves.
     fn new(from: &Path, copy: &str, name: &str, umask: &str) -> Made {
         let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
         if folder.exists() {

@@ -1,4 +1,5 @@
-//! The packages that `src/clients/build` makes, installed each into an empty place, without a network, and used from there.
+//! The packages that `src/clients/build` makes, each installed into an empty place without a network, and used from
+//! there.
 //!
 //! The program is built twice here, which takes minutes, so all of this runs only where nothing may be skipped
 //! (FORKPOOL_TEST_ALL=1). It is a crate of its own so that the compiler is not busy while other tests measure time.

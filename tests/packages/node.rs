@@ -11,6 +11,13 @@ use crate::made::packages;
 use crate::offline;
 use crate::support::{console, installed, project, shell};
 
+/// `$1` is the folder, `$2` the registry, `$3` the folder of its packages; what follows are words for npm.
+const INSTALL: &str = "
+    cd \"$1\"; registry=$2; packages=$3; shift 3
+    echo '{\"private\":true,\"type\":\"module\"}' > package.json
+    set -- --no-fund --no-audit --cache cache --ignore-scripts \"$@\"
+    node \"$registry\" \"$packages\" npm install \"$@\" forkpool";
+
 /// `npm install forkpool` with these words more, in a new folder.
 fn npm_install(words: &[&str]) -> Option<TempDir> {
     let made = packages()?;
@@ -18,12 +25,10 @@ fn npm_install(words: &[&str]) -> Option<TempDir> {
         return None;
     }
     let folder = tempfile::tempdir().unwrap();
-    let install = "cd \"$1\"; registry=$2; packages=$3; shift 3; echo '{\"private\":true,\"type\":\"module\"}' > package.json
-        node \"$registry\" \"$packages\" npm install --no-fund --no-audit --cache cache --ignore-scripts \"$@\" forkpool";
     let registry = project("tests/packages/registry.mjs");
     let places = [folder.path(), &registry, &made.out].map(Path::as_os_str);
     let arguments = places.into_iter().chain(words.iter().map(OsStr::new));
-    offline::run(offline::script(install, arguments));
+    offline::run(offline::script(INSTALL, arguments));
     Some(folder)
 }
 
