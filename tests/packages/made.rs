@@ -21,14 +21,17 @@ pub struct Made {
 
 /// The packages; `None` where they are not to be tested.
 pub fn packages() -> Option<&'static Made> {
-    static MADE: OnceLock<Made> = OnceLock::new();
-    if !console::all_must_run() {
-        console::skip("packages take minutes to build and are tested only with FORKPOOL_TEST_ALL=1");
-        return None;
-    }
+    static MADE: OnceLock<Option<Made>> = OnceLock::new();
     // What git has or would take: nothing that was built.
     let copy = "git ls-files -z --cached --others --exclude-standard | xargs -0 cp --parents -t \"$TO\"";
-    Some(MADE.get_or_init(|| Made::new(&project("."), copy, "one place", "022")))
+    let made = MADE.get_or_init(|| {
+        if console::all_must_run() {
+            return Some(Made::new(&project("."), copy, "one place", "022"));
+        }
+        console::skip("packages take minutes to build and are tested only with FORKPOOL_TEST_ALL=1");
+        None
+    });
+    made.as_ref()
 }
 
 impl Made {
