@@ -7,8 +7,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
 
 use super::exited::How;
-use super::{group, group_memory};
 use super::launch::{self, OurEnds};
+use super::{group, group_memory};
 use crate::sys::children::{self, Child};
 use crate::sys::spawn::Ends;
 use crate::words::worker::{Channel, WorkerCommand};
