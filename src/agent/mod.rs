@@ -47,7 +47,7 @@ pub fn serve() -> Result<Exit> {
     let input = own(std::io::stdin().as_fd()).map_err(broken)?;
     let mut output = own(std::io::stdout().as_fd()).map_err(broken)?;
     let mut hello = Vec::new();
-    put(&Hello { forkpool_agent: env!("CARGO_PKG_VERSION").to_owned() }, &mut hello);
+    put(&Hello::own(), &mut hello);
     output.write_all(&hello).map_err(broken)?;
     let mut incoming = Incoming::new(input);
     let exit = luggage::unpack(&mut incoming)

@@ -27,12 +27,14 @@ use crate::pool::dispatch::{Dispatch, Limits};
 use crate::pool::exited::{Exited, How};
 use crate::pool::host::ahead::{Ahead, TO_BEGIN};
 use crate::pool::host::{HostSession, SILENCE};
+use crate::pool::luggage::Luggage;
 use crate::pool::policies::RetryPolicy;
 use crate::pool::seat::{Ear, News, Seat, WorkerControl, Wrote};
 use crate::pool::settings::{Depth, PoolSettings};
 use crate::protocol::stream::{Hello, Note, Order, SentJob, ToAgent, put, put_answer, to_agent};
 use crate::testing::pool_settings;
 use crate::words::cancel::Level;
+use crate::words::host::Way;
 use crate::words::job::Job;
 use crate::words::outcome::{JobError, Outcome, Status};
 
@@ -113,7 +115,7 @@ struct Net {
 impl Stream {
     fn new(net: &Net) -> Stream {
         let mut hello = Vec::new();
-        put(&Hello { forkpool_agent: env!("CARGO_PKG_VERSION").to_owned() }, &mut hello);
+        put(&Hello::own(), &mut hello);
         Stream {
             there: Pieces::new(),
             back: VecDeque::from([(net.now + net.delay, hello)]),
@@ -243,11 +245,11 @@ struct Carrier {
 }
 
 impl WorkerControl for Carrier {
-    fn spawn(&mut self) -> io::Result<Vec<u8>> {
+    fn spawn(&mut self, _: Way) -> io::Result<Luggage> {
         let mut net = self.net.borrow_mut();
         let stream = Stream::new(&net);
         assert!(net.streams.insert(self.slot, stream).is_none(), "the old one has been buried");
-        Ok(b"settings\n".to_vec())
+        Ok(Luggage { opening: "settings\n".into(), program: None })
     }
 
     fn write(&mut self, bytes: &[u8]) -> Wrote {
@@ -394,7 +396,7 @@ impl World {
             }),
             Op::Repeat(host) => self.with_stream(host, |stream, at| {
                 let mut hello = Vec::new();
-                put(&Hello { forkpool_agent: env!("CARGO_PKG_VERSION").to_owned() }, &mut hello);
+                put(&Hello::own(), &mut hello);
                 stream.say(hello, at);
             }),
         }

@@ -7,14 +7,16 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use crate::pool::host::hint;
-use crate::pool::luggage;
+use crate::pool::host::Trouble;
+use crate::pool::luggage::{Luggage, luggage};
+use crate::pool::own_program::mismatch;
 use crate::pool::settings::{Host, HostSettings};
-use crate::protocol::stream::{FromAgent, HELLO, Hello, Note, Order, from_agent, put};
+use crate::protocol::stream::{FromAgent, HELLO, Hello, Note, Order, WANTED, from_agent, put};
 use crate::stdout;
 use crate::text::people::{counted, escape, short_time};
 use crate::words::error::{Result, reason};
 use crate::words::exit::Exit;
+use crate::words::host::Way;
 
 /// Calls all hosts, side by side. `limit` is how long each may take to be ready.
 pub fn check(hosts: &HostSettings, limit: Duration) -> Result<Exit> {
@@ -38,16 +40,62 @@ pub fn check(hosts: &HostSettings, limit: Duration) -> Result<Exit> {
 
 /// Whether a host is fine, and what is to be said of it.
 fn call(hosts: &HostSettings, host: &Host, limit: Duration) -> (bool, String) {
-    let mut command = Command::new(&host.command.program);
-    command.args(&host.command.args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = match command.spawn() {
-        Ok(child) => child,
-        Err(error) => {
-            let program = host.command.program.to_string_lossy().into_owned();
-            return (false, format!("FAILED: cannot run {program}: {}", reason(&error)));
-        }
-    };
     let begun = Instant::now();
+    let mut way = Way::Installed;
+    let mut result = try_way(hosts, host, way, limit);
+    if host.shell.is_some() && result.as_ref().is_err_and(|failed| failed.trouble() == Some(Trouble::NoProgram)) {
+        way = Way::Brought;
+        result = try_way(hosts, host, way, limit);
+    }
+    match result {
+        Ok((workers, stderr)) => {
+            let took = short_time(begun.elapsed());
+            let brought = if way == Way::Brought { ", by this forkpool, since it has none" } else { "" };
+            let mut words = format!("ready with {} after {took}{brought}", counted(workers as u64, "worker"));
+            stderr.lines().for_each(|line| words.push_str(&format!("\n  {}", escape(line))));
+            (true, words)
+        }
+        Err(failed) => {
+            let mut words = format!("FAILED: {}", escape(&failed.why));
+            let said = failed.stderr.lines().chain(failed.noise.lines());
+            said.for_each(|line| words.push_str(&format!("\n  {}", escape(line))));
+            if let Some(trouble) = failed.trouble() {
+                words.push_str(&format!("\n  hint: {}", trouble.hint()));
+            }
+            (false, words)
+        }
+    }
+}
+
+/// Why a host cannot be used.
+struct Failed {
+    why: String,
+    /// What the way there, or the far end, wrote to stderr.
+    stderr: String,
+    /// What was printed in place of a hello.
+    noise: String,
+}
+
+impl Failed {
+    fn trouble(&self) -> Option<Trouble> {
+        Trouble::of(&self.stderr, &self.noise)
+    }
+}
+
+/// Has the workers of a host load and end. Returns how many there are, and what was written to stderr.
+fn try_way(
+    hosts: &HostSettings,
+    host: &Host,
+    way: Way,
+    limit: Duration,
+) -> std::result::Result<(usize, String), Failed> {
+    let words = host.command_of(way);
+    let mut command = Command::new(&words.program);
+    command.args(&words.args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().map_err(|error| {
+        let why = format!("cannot run {}: {}", words.program.to_string_lossy(), reason(&error));
+        Failed { why, stderr: String::new(), noise: String::new() }
+    })?;
     let stderr = child.stderr.take().map(|mut stderr| {
         std::thread::spawn(move || {
             let mut text = Vec::new();
@@ -56,8 +104,10 @@ fn call(hosts: &HostSettings, host: &Host, limit: Duration) -> (bool, String) {
             String::from_utf8_lossy(&text).into_owned()
         })
     });
-    let mut call = Call { lines: lines(&mut child), noise: String::new(), until: begun + limit };
-    let result = call.until_ready(&mut child, hosts, host);
+    let mut call = Call { lines: lines(&mut child), noise: String::new(), until: Instant::now() + limit };
+    let result = luggage(hosts, host, way)
+        .map_err(|error| reason(&error))
+        .and_then(|luggage| call.until_ready(&mut child, luggage));
     let mut end = Vec::new();
     put(&Order::End, &mut end);
     // An agent that is gone needs no end.
@@ -69,20 +119,8 @@ fn call(hosts: &HostSettings, host: &Host, limit: Duration) -> (bool, String) {
     let _ = child.wait();
     let stderr = stderr.and_then(|thread| thread.join().ok()).unwrap_or_default();
     match result {
-        Ok(workers) => {
-            let took = short_time(begun.elapsed());
-            let mut words = format!("ready with {} after {took}", counted(workers as u64, "worker"));
-            stderr.lines().for_each(|line| words.push_str(&format!("\n  {}", escape(line))));
-            (true, words)
-        }
-        Err(why) => {
-            let mut words = format!("FAILED: {}", escape(&why));
-            stderr.lines().chain(call.noise.lines()).for_each(|line| words.push_str(&format!("\n  {}", escape(line))));
-            if let Some(hint) = hint(&stderr, &call.noise) {
-                words.push_str(&format!("\n  hint: {hint}"));
-            }
-            (false, words)
-        }
+        Ok(workers) => Ok((workers, stderr)),
+        Err(why) => Err(Failed { why, stderr, noise: call.noise }),
     }
 }
 
@@ -118,30 +156,37 @@ impl Call {
     }
 
     /// Returns how many workers the host keeps, or why it is not ready.
-    fn until_ready(
-        &mut self,
-        child: &mut Child,
-        hosts: &HostSettings,
-        host: &Host,
-    ) -> std::result::Result<usize, String> {
+    fn until_ready(&mut self, child: &mut Child, luggage: Luggage) -> std::result::Result<usize, String> {
+        let mut send = |bytes: &[u8]| match child.stdin.as_mut().map(|stdin| stdin.write_all(bytes)) {
+            Some(Err(error)) => Err(format!("nothing can be sent there: {}", reason(&error))),
+            _ => Ok(()),
+        };
+        if let Some(program) = &luggage.program {
+            send(&program.script)?;
+        }
         let hello = loop {
             let line = self.line()?;
             if line.starts_with(HELLO) {
                 break line;
             }
-            self.noise.push_str(&String::from_utf8_lossy(&line));
-            self.noise.push('\n');
+            match &luggage.program {
+                Some(program) if line.starts_with(WANTED) => {
+                    if let Some(words) = mismatch(&line)? {
+                        return Err(words);
+                    }
+                    send(&program.content)?;
+                }
+                _ => {
+                    self.noise.push_str(&String::from_utf8_lossy(&line));
+                    self.noise.push('\n');
+                }
+            }
         };
-        let version = env!("CARGO_PKG_VERSION");
         let hello: Hello = serde_json::from_slice(&hello).map_err(|error| format!("it said hello badly: {error}"))?;
-        if hello.forkpool_agent != version {
-            return Err(format!("it has forkpool {}, and this is {version}", hello.forkpool_agent));
+        if let Some(words) = hello.mismatch() {
+            return Err(words);
         }
-        let opening = luggage::pack(hosts, host).map_err(|error| reason(&error))?;
-        let sent = child.stdin.as_mut().map(|stdin| stdin.write_all(&opening).and_then(|()| stdin.flush()));
-        if let Some(Err(error)) = sent {
-            return Err(format!("the settings cannot be sent: {}", reason(&error)));
-        }
+        send(&luggage.opening)?;
         loop {
             match from_agent(&self.line()?)? {
                 FromAgent::Note(Note::Ready(workers)) => return Ok(workers),

@@ -213,8 +213,8 @@ pub struct WorkerArgs {
 pub struct HostArgs {
     /// Run the workers on HOST, over ssh: N of them, else as many as -j says there; repeatable
     ///
-    /// ssh must let you in without a question, and forkpool must be there, in the same version. The handler's
-    /// file is sent along. ":" is this machine. Example: --host node1:8,ada@node2,:4
+    /// ssh must let you in without a question. A host that has no forkpool gets this one, into ~/.cache/forkpool.
+    /// The handler's file is sent along. ":" is this machine. Example: --host node1:8,ada@node2,:4
     #[arg(long = "host", value_name = "HOST[:N]", value_delimiter = ',', hide_short_help = true)]
     pub hosts: Vec<String>,
 
@@ -227,7 +227,8 @@ pub struct HostArgs {
 
     /// Reach a host with COMMAND, in which {host} is its name: anything that carries stdin and stdout
     ///
-    /// `forkpool --agent` is put behind it, unless it ends with --agent itself.
+    /// `forkpool --agent` is put behind it, and `sh` where there is no forkpool, to bring it there; if it ends with
+    /// --agent itself, neither.
     /// Example: --launch 'kubectl exec -i {host} --'
     #[arg(long, value_name = "COMMAND", hide_short_help = true)]
     pub launch: Option<String>,

@@ -14,6 +14,8 @@ use crate::words::worker::{Channel, WorkerCommand};
 
 /// What runs on the host.
 const AGENT: [&str; 2] = ["forkpool", "--agent"];
+/// What runs there instead where there is no forkpool; it is told by its stdin to become the agent.
+const SHELL: &str = "sh";
 /// Nobody is asked for anything, and a connection that is dead is noticed within a minute.
 const SSH: &str = "ssh -T -o BatchMode=yes -o ServerAliveInterval=15 -o ServerAliveCountMax=3 {host}";
 /// One step on the node, beside others of the allocation. srun asks back at SIGINT, which it never gets.
@@ -42,9 +44,9 @@ pub fn hosts(args: &Args) -> Result<Option<HostSettings>> {
     }
     let template = launch.as_deref().unwrap_or(if is_slurm { SRUN } else { SSH });
     let list = merged(named).into_iter().map(|(name, workers)| {
-        let command = command(&name, template, launch.is_some())?;
+        let (command, shell) = commands(&name, template, launch.is_some())?;
         let name = if name.is_empty() { "localhost".to_owned() } else { name };
-        Ok(Host { name, workers, command })
+        Ok(Host { name, workers, command, shell })
     });
     Ok(Some(HostSettings {
         list: list.collect::<Result<_>>()?,
@@ -133,26 +135,33 @@ fn merged(named: Vec<(String, Option<usize>)>) -> Vec<(String, Option<usize>)> {
     once.into_iter().map(|name| (name.clone(), workers(&name))).collect()
 }
 
-/// What carries the stream to the agent of a host.
-fn command(host: &str, template: &str, is_own: bool) -> Result<WorkerCommand> {
-    let mut words: Vec<OsString> = if host.is_empty() {
+/// What carries the stream to the agent of a host, and to a shell there, if the agent is to be any forkpool that fits.
+fn commands(host: &str, template: &str, is_own: bool) -> Result<(WorkerCommand, Option<WorkerCommand>)> {
+    if host.is_empty() {
         let own = std::env::current_exe()
             .map_err(|error| Error::refused(format!("cannot tell where forkpool is: {}", reason(&error))))?;
-        vec![own.into_os_string(), "--agent".into()]
-    } else {
-        let words = shell::split(template).map_err(|why| Error::refused(format!("--launch: {why}")))?;
-        if words.is_empty() {
-            return Err(Error::refused("--launch: it is empty"));
-        }
-        if is_own && !template.contains("{host}") {
-            return Err(Error::refused("--launch: it does not name {host}").hint("--launch 'ssh -T {host}'"));
-        }
-        let has_agent = words.last().is_some_and(|word| word == "--agent");
-        let agent = AGENT.iter().filter(|_| !has_agent).map(|word| (*word).to_owned());
-        words.iter().map(|word| word.replace("{host}", host)).chain(agent).map(OsString::from).collect()
-    };
+        return Ok((command(vec![own.into_os_string(), AGENT[1].into()]), None));
+    }
+    let words = shell::split(template).map_err(|why| Error::refused(format!("--launch: {why}")))?;
+    if words.is_empty() {
+        return Err(Error::refused("--launch: it is empty"));
+    }
+    if is_own && !template.contains("{host}") {
+        return Err(Error::refused("--launch: it does not name {host}").hint("--launch 'ssh -T {host}'"));
+    }
+    let has_agent = words.last().is_some_and(|word| word == AGENT[1]);
+    let way: Vec<OsString> = words.iter().map(|word| word.replace("{host}", host).into()).collect();
+    if has_agent {
+        return Ok((command(way), None));
+    }
+    let to = |end: &[&str]| command(way.iter().cloned().chain(end.iter().map(OsString::from)).collect());
+    Ok((to(&AGENT), Some(to(&[SHELL]))))
+}
+
+/// The command of these words, of which there is one at least.
+fn command(mut words: Vec<OsString>) -> WorkerCommand {
     let program = words.remove(0);
-    Ok(WorkerCommand { wrap: Vec::new(), program, args: words, channel: Channel::Stdio, env: Vec::new() })
+    WorkerCommand { wrap: Vec::new(), program, args: words, channel: Channel::Stdio, env: Vec::new() }
 }
 
 /// What is sent along: the handler's file, and what --put names.
@@ -209,7 +218,7 @@ mod tests {
     #[test]
     fn the_agent_is_put_behind_what_leads_to_the_host() {
         let words = |host: &str, template: &str| {
-            let command = command(host, template, true).unwrap();
+            let (command, _) = commands(host, template, true).unwrap();
             std::iter::once(command.program)
                 .chain(command.args)
                 .map(|word| word.into_string().unwrap())
@@ -219,6 +228,6 @@ mod tests {
         assert_eq!(words("n1", "kubectl exec -i {host} --"), "kubectl exec -i n1 -- forkpool --agent");
         assert_eq!(words("n1", "ssh {host} ~/bin/forkpool --agent"), "ssh n1 ~/bin/forkpool --agent");
         assert!(words("", "ssh {host}").ends_with(" --agent"));
-        assert!(command("n1", "ssh node", true).is_err() && command("n1", "ssh '", true).is_err());
+        assert!(commands("n1", "ssh node", true).is_err() && commands("n1", "ssh '", true).is_err());
     }
 }

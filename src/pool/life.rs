@@ -9,9 +9,11 @@ use std::time::{Duration, Instant};
 use super::delivery::Delivery;
 use super::dispatch::Standing;
 use super::exited::Exited;
+use super::luggage::Luggage;
 use super::outbox::Outbox;
 use crate::words::cancel::Level;
 use crate::words::doing::{Doing, Occupation};
+use crate::words::host::Way;
 
 pub trait Life: Send {
     /// How the slot stands before the dispatcher; `is_first` says that it has started no worker before. `None` is a
@@ -56,8 +58,13 @@ pub trait Life: Send {
     /// Where the worker's output is to be read into, at its end.
     fn output_buffer(&mut self) -> Option<&mut Vec<u8>>;
 
-    /// A worker has been started. `opening` is what it is to be told first: nothing, unless it is the agent of a host.
-    fn spawned(&mut self, opening: Vec<u8>, now: Instant);
+    /// How the next agent is to be started, where there are hosts.
+    fn way(&self) -> Way {
+        Way::Installed
+    }
+
+    /// A worker has been started. `luggage` is what it is to be told first: nothing, unless it is the agent of a host.
+    fn spawned(&mut self, luggage: Luggage, now: Instant);
 
     /// The slot's next worker is started at `until` at the earliest.
     fn pause(&mut self, until: Instant);

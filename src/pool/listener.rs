@@ -53,6 +53,10 @@ impl Ear for Listener {
             News::HostReady(workers) => {
                 reporter.verbose(format!("{name} is ready with {}", counted(workers as u64, "worker")));
             }
+            News::Brought(bytes) => {
+                let size = indicatif::BinaryBytes(bytes as u64);
+                reporter.notice(format!("{name} has no forkpool: this one is sent into its cache ({size})"));
+            }
             News::LeftOut(words) => reporter.notice(words),
             News::Starved(words) => reporter.notice(words),
             News::GaveUp(error) => self.cancel.raise(Level::Abort, Reason::Failed(error)),

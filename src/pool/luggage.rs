@@ -7,11 +7,33 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use bytes::Bytes;
+
+use super::own_program::OwnProgram;
 use super::settings::{Host, HostSettings};
 use crate::protocol::stream::{self, Opening, SentFile, Word};
+use crate::words::host::Way;
+
+/// What is said to the far end of a stream to a host.
+#[derive(Debug, Default)]
+pub struct Luggage {
+    /// The settings and files, for the agent.
+    pub opening: Bytes,
+    /// The program, where a shell has been started to become the agent.
+    pub program: Option<OwnProgram>,
+}
+
+/// What is to be said to a host whose agent is started in this way.
+pub fn luggage(hosts: &HostSettings, host: &Host, way: Way) -> io::Result<Luggage> {
+    let program = match way {
+        Way::Installed => None,
+        Way::Brought => Some(OwnProgram::own()?.clone()),
+    };
+    Ok(Luggage { opening: pack(hosts, host)?.into(), program })
+}
 
 /// The line of the settings, and the bytes of all files behind it.
-pub fn pack(hosts: &HostSettings, host: &Host) -> io::Result<Vec<u8>> {
+fn pack(hosts: &HostSettings, host: &Host) -> io::Result<Vec<u8>> {
     let mut contents = Vec::new();
     let files: Vec<SentFile> =
         hosts.files.iter().map(|path| add_file(path, &mut contents)).collect::<io::Result<_>>()?;

@@ -6,12 +6,13 @@ use std::sync::Arc;
 
 use rustix::io::Errno;
 
-use super::luggage;
+use super::luggage::{self, Luggage};
 use super::memory_events::MemoryEvents;
 use super::process::Process;
 use super::seat::{WorkerControl, Wrote};
 use super::settings::PoolSettings;
 use super::template::Template;
+use crate::words::host::Way;
 
 pub struct Machine {
     slot: u32,
@@ -46,7 +47,7 @@ impl Machine {
 }
 
 impl WorkerControl for Machine {
-    fn spawn(&mut self) -> io::Result<Vec<u8>> {
+    fn spawn(&mut self, way: Way) -> io::Result<Luggage> {
         assert!(self.process.is_none(), "the old worker has been buried");
         self.memory_events = MemoryEvents::now();
         let settings = &self.settings;
@@ -55,13 +56,14 @@ impl WorkerControl for Machine {
                 Some(template) => template.start_worker(self.slot)?,
                 None => Process::spawn(&settings.command, self.slot, settings.workers)?,
             });
-            return Ok(Vec::new());
+            return Ok(Luggage::default());
         };
         // The files are read anew for each start, so that a replacement by order brings an edited handler.
         let host = &hosts.list[self.slot as usize];
-        let opening = luggage::pack(hosts, host)?;
-        self.process = Some(Process::spawn(&host.command, self.slot, settings.workers)?);
-        Ok(opening)
+        let luggage = luggage::luggage(hosts, host, way)?;
+        let command = host.command_of(way);
+        self.process = Some(Process::spawn(command, self.slot, settings.workers)?);
+        Ok(luggage)
     }
 
     fn write(&mut self, bytes: &[u8]) -> Wrote {

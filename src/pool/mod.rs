@@ -34,6 +34,7 @@ pub mod template;
 pub mod process;
 mod program;
 mod launch;
+pub mod own_program;
 pub mod luggage;
 pub mod exited;
 mod group;

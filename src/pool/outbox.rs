@@ -45,6 +45,8 @@ pub enum Report {
     Asynchronous,
     /// The agent of a host is ready for jobs, and keeps so many workers.
     HostReady(usize),
+    /// The host has no forkpool, and this one is sent there, which is so many bytes.
+    Brought(usize),
     /// The pool cannot go on.
     GaveUp(Error),
     /// No worker will ever work: the handler's own error, as JSON.

@@ -15,19 +15,21 @@ use super::dispatch::{Consequence, Dispatch, Failure, Turn};
 use super::fatal::fatal_error;
 use super::lane::Lane;
 use super::life::Life;
+use super::luggage::Luggage;
 use super::outbox::{Action, Report};
 use super::settings::PoolSettings;
 use crate::text::people::counted;
 use crate::words::cancel::Level;
 use crate::words::doing::{Doing, Occupation, Spell};
 use crate::words::error::{Error, HIGHER_LIMIT, reason};
+use crate::words::host::Way;
 use crate::words::outcome::Outcome;
 
 /// What a seat does to its worker's process.
 pub trait WorkerControl {
-    /// Starts a worker. The one before it has been buried. Returns what it is to be told first. The kind of the error is
-    /// `NotConnected` where there is no template now to fork it from.
-    fn spawn(&mut self) -> io::Result<Vec<u8>>;
+    /// Starts a worker, or what leads to the agent of a host in this way. The one before it has been buried. Returns what
+    /// it is to be told first. The kind of the error is `NotConnected` where there is no template now to fork it from.
+    fn spawn(&mut self, way: Way) -> io::Result<Luggage>;
     fn write(&mut self, bytes: &[u8]) -> Wrote;
     /// Says that a job of so many bytes is about to be written, for which a larger pipe may be worth while.
     fn expect(&mut self, bytes: usize);
@@ -73,6 +75,8 @@ pub enum News {
     Proven,
     /// The agent of a host is ready, and keeps so many workers.
     HostReady(usize),
+    /// The host has no forkpool, and this one is sent there, which is so many bytes.
+    Brought(usize),
     /// A host has failed to start again and again, and the others go on without it; in words.
     LeftOut(String),
     /// A worker is gone that was to go on; in words.
@@ -330,11 +334,11 @@ impl<M: WorkerControl, E: Ear> Seat<M, E> {
 
     fn start(&mut self, now: Instant) {
         self.has_started = true;
-        match self.machine.spawn() {
-            Ok(opening) => {
+        match self.machine.spawn(self.session.way()) {
+            Ok(luggage) => {
                 self.dispatch.started(self.number);
                 self.close_when_written = false;
-                self.session.spawned(opening, now);
+                self.session.spawned(luggage, now);
                 self.ear.news(News::Started);
             }
             Err(error) => self.failed_to_spawn(&error, now),
@@ -484,6 +488,7 @@ impl<M: WorkerControl, E: Ear> Seat<M, E> {
                 News::Proven
             }
             Report::HostReady(workers) => News::HostReady(workers),
+            Report::Brought(bytes) => News::Brought(bytes),
             Report::GaveUp(error) => News::GaveUp(error),
             Report::NotSerial if self.dispatch.not_serial() => News::NotSerial,
             Report::NotSerial => return,

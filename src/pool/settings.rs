@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::policies::{RecyclePolicy, RetryPolicy};
 use crate::protocol::Protocol;
+use crate::words::host::Way;
 use crate::words::rate::Rate;
 use crate::words::worker::WorkerCommand;
 
@@ -64,6 +65,16 @@ pub struct Host {
     pub workers: Option<usize>,
     /// What carries the stream to the agent.
     pub command: WorkerCommand,
+    /// What carries a stream to a shell of the host, which this program can be brought to; `None` if the agent is
+    /// to be the one that `command` names.
+    pub shell: Option<WorkerCommand>,
+}
+
+impl Host {
+    /// What leads to the host in this way.
+    pub fn command_of(&self, way: Way) -> &WorkerCommand {
+        self.shell.as_ref().filter(|_| way == Way::Brought).unwrap_or(&self.command)
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -24,6 +24,30 @@ pub struct Hello {
     pub forkpool_agent: String,
 }
 
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+impl Hello {
+    /// That of this version.
+    pub fn own() -> Hello {
+        Hello { forkpool_agent: VERSION.to_owned() }
+    }
+
+    /// Says what is wrong, if it is another version than this one.
+    pub fn mismatch(&self) -> Option<String> {
+        let other = &self.forkpool_agent;
+        (other != VERSION).then(|| format!("it has forkpool {other}, and this is {VERSION}"))
+    }
+}
+
+/// What the line begins with by which a shell on a host asks for the program that becomes the agent.
+pub const WANTED: &[u8] = b"{\"forkpool_wanted_for\":";
+
+/// The line of a shell that asks for the program, for this kind of machine, as `uname -s -m` calls it.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Wanted {
+    pub forkpool_wanted_for: String,
+}
+
 /// The first line to the agent.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Opening {

@@ -1,4 +1,4 @@
-//! The names of hosts, as numbers that are small enough to stand in each outcome.
+//! The names of hosts, as numbers that are small enough to stand in each outcome, and how their agents are started.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -9,6 +9,15 @@ pub struct HostId(u16);
 /// The names of all hosts that were ever named in this process, each at the place of its number less one. Names are
 /// only added, so a number means the same for ever.
 static NAMES: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+/// How the agent of a host is started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// forkpool is installed there.
+    Installed,
+    /// By a shell, which gets this program.
+    Brought,
+}
 
 impl HostId {
     pub const HERE: HostId = HostId(0);

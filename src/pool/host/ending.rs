@@ -11,6 +11,7 @@ use crate::protocol::stream::Order;
 use crate::words::advice::RetryAdvice;
 use crate::words::cancel::Level;
 use crate::words::error::Error;
+use crate::words::host::Way;
 use crate::words::outcome::{JobError, Status};
 
 /// What the agent gets beyond `--grace` to end: it terminates and kills its workers, and what it says must arrive.
@@ -120,14 +121,19 @@ impl HostSession {
         if !link.is_heard() {
             return;
         }
-        if let Stage::Calling { since } = link.stage
-            && since + start_timeout <= now
-        {
-            let limit = humantime::format_duration(start_timeout);
-            return self.fault(format!("did not answer within {limit} (--start-timeout)"), now);
+        let was_written = std::mem::take(&mut link.was_written);
+        if let Stage::Calling { since } = &mut link.stage {
+            // Nothing is so long before a hello but the program that a host has asked for.
+            if was_written {
+                *since = now;
+            }
+            if *since + start_timeout <= now {
+                let limit = humantime::format_duration(start_timeout);
+                return self.fault(format!("did not answer within {limit} (--start-timeout)"), now);
+            }
         }
         // Before its workers are ready an agent may be busy with the files that are sent to it.
-        if std::mem::take(&mut link.was_written) && !link.is_ready() {
+        if was_written && !link.is_ready() {
             link.heard = now;
         }
         if link.heard + SILENCE <= now {
@@ -157,6 +163,11 @@ impl HostSession {
             }
         }
         self.out.actions.push(Action::Bury);
+        if self.goes_on() && self.has_shell && self.way == Way::Installed && trouble(&link) == Some(Trouble::NoProgram)
+        {
+            self.way = Way::Brought;
+            return;
+        }
         self.report_end(&link, words);
         if !self.goes_on() {
             self.state = State::Over;
@@ -182,7 +193,11 @@ impl HostSession {
         } else if link.failed.is_some() || !link.is_proven {
             let hint = link.failed.as_ref().and_then(|(error, _)| error.hint.clone());
             let failure = if link.failed.is_some() { Failure::OfHost } else { Failure::AtStart };
-            self.out.reports.push(Report::FailedStart(failure, words, hint.or_else(|| hint_for(link))));
+            self.out.reports.push(Report::FailedStart(
+                failure,
+                words,
+                hint.or_else(|| trouble(link).map(|trouble| trouble.hint().to_owned())),
+            ));
         } else {
             self.out.reports.push(Report::Lost(words));
         }
@@ -215,25 +230,45 @@ fn says_why(line: &str) -> bool {
 }
 
 /// What is probably wrong with a host whose agent never said hello, by what the way there says of it.
-fn hint_for(link: &Link) -> Option<String> {
-    let is_calling = matches!(link.stage, Stage::Calling { .. });
+fn trouble(link: &Link) -> Option<Trouble> {
     let noise = String::from_utf8_lossy(&link.noise);
-    if is_calling { hint(&link.tail.text(), &noise).map(str::to_owned) } else { None }
+    if link.is_answered() { None } else { Trouble::of(&link.tail.text(), &noise) }
 }
 
-/// What is probably wrong with a host whose agent never said hello: by what was written to stderr, and by what was
-/// printed in its place.
-pub fn hint(stderr: &str, noise: &str) -> Option<&'static str> {
-    let has = |words: &[&str]| words.iter().any(|word| stderr.contains(word) || noise.contains(word));
-    if has(&["not found", "No such file", "no such file", "Unknown command", "executable file"]) {
-        Some("forkpool must be in the PATH of a command that is run on the host, in the same version")
-    } else if has(&["Permission denied (", "Host key verification failed", "Too many authentication failures"]) {
-        Some("the host must let you in without a question: try ssh -o BatchMode=yes HOST true")
-    } else if has(&["Could not resolve", "Name or service not known", "No route to host", "Connection refused"]) {
-        Some("the name, and that sshd runs there: try ssh HOST true")
-    } else if !noise.is_empty() {
-        Some("what was printed is no agent of forkpool: an rc file may print, or end the shell")
-    } else {
-        None
+/// What is probably wrong with a host whose agent never said hello.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trouble {
+    NotAllowed,
+    NotThere,
+    NoProgram,
+    NoAgent,
+}
+
+impl Trouble {
+    /// Judges by what was written to stderr, and by what was printed in place of a hello.
+    pub fn of(stderr: &str, noise: &str) -> Option<Trouble> {
+        let has = |words: &[&str]| words.iter().any(|word| stderr.contains(word) || noise.contains(word));
+        if has(&["Permission denied (", "Host key verification failed", "Too many authentication failures"]) {
+            Some(Trouble::NotAllowed)
+        } else if has(&["Could not resolve", "Name or service not known", "No route to host", "Connection refused"]) {
+            Some(Trouble::NotThere)
+        } else if has(&["not found", "No such file", "no such file", "Unknown command", "executable file"]) {
+            Some(Trouble::NoProgram)
+        } else if !noise.is_empty() {
+            Some(Trouble::NoAgent)
+        } else {
+            None
+        }
+    }
+
+    pub fn hint(self) -> &'static str {
+        match self {
+            Trouble::NotAllowed => "the host must let you in without a question: try ssh -o BatchMode=yes HOST true",
+            Trouble::NotThere => "the name, and that sshd runs there: try ssh HOST true",
+            Trouble::NoProgram => {
+                "forkpool must be in the PATH of a command that is run on the host, in the same version"
+            }
+            Trouble::NoAgent => "what was printed is no agent of forkpool: an rc file may print, or end the shell",
+        }
     }
 }

@@ -2,18 +2,24 @@
 
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
+
 use super::ahead::Ahead;
 use super::flight::Flight;
 use crate::pool::exited::Exited;
+use crate::pool::luggage::Luggage;
 use crate::pool::pipes::{InputQueue, Tail};
 use crate::protocol::stream::{self, Order};
 use crate::text::framing::LineQueue;
+use crate::text::gather::Put;
 use crate::words::error::Error;
 
 pub struct Link {
     pub stage: Stage,
     /// What the agent is to be told first.
-    pub opening: Vec<u8>,
+    pub opening: Bytes,
+    /// This program, as long as the host has not asked for it.
+    pub program: Option<Bytes>,
     pub flight: Flight,
     pub ahead: Option<Ahead>,
     pub input: InputQueue,
@@ -84,13 +90,19 @@ pub enum Why {
 pub const SIGN_OF_LIFE: Duration = Duration::from_secs(10);
 
 impl Link {
-    pub fn new(opening: Vec<u8>, now: Instant) -> Link {
+    pub fn new(luggage: Luggage, now: Instant) -> Link {
+        let mut input = InputQueue::default();
+        let program = luggage.program.map(|program| {
+            input.bytes().payload(&program.script);
+            program.content
+        });
         Link {
             stage: Stage::Calling { since: now },
-            opening,
+            opening: luggage.opening,
+            program,
             flight: Flight::default(),
             ahead: None,
-            input: InputQueue::default(),
+            input,
             output: LineQueue::default(),
             tail: Tail::default(),
             noise: Vec::new(),

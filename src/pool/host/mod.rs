@@ -11,6 +11,9 @@
 //!    └─────────────────────────────────────────┴──► Over, when no work is left
 //! ```
 //!
+//! A host where forkpool is not installed is called a second time: then a shell is started there, which asks for this
+//! program (`pool::own_program`), and becomes the agent.
+//!
 //! A host is lost when its stream ends without `bye`, says what is no line of it, or is silent for [`SILENCE`]. Jobs that
 //! it has said to begin end as `died` then, or are retried; all others certainly have not begun (see
 //! `protocol::stream`), and run elsewhere, uncharged.
@@ -24,7 +27,7 @@ pub mod ahead;
 mod said;
 mod ending;
 
-pub use ending::hint;
+pub use ending::Trouble;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -33,13 +36,14 @@ use super::delivery::Delivery;
 use super::dispatch::{Recycling, Standing, WorkerState};
 use super::exited::Exited;
 use super::life::Life;
+use super::luggage::Luggage;
 use super::outbox::Outbox;
 use super::settings::PoolSettings;
 use super::stopping::Stopping;
 use crate::protocol::stream::{self, Order};
 use crate::words::cancel::Level;
 use crate::words::doing::Doing;
-use crate::words::host::HostId;
+use crate::words::host::{HostId, Way};
 use link::{Asked, Ending, Link, SIGN_OF_LIFE, Stage};
 
 /// A host that has said nothing for so long is lost: a busy one says something every ten seconds.
@@ -55,6 +59,10 @@ pub struct HostSession {
     losses: u32,
     /// The run stands still.
     is_held: bool,
+    /// How its agent is started.
+    way: Way,
+    /// This program can be brought there, if it turns out that the host has none.
+    has_shell: bool,
     dice: fastrand::Rng,
     pub out: Outbox,
 }
@@ -68,6 +76,8 @@ enum State {
 impl HostSession {
     /// `seed` makes the jitter of the pauses before a retry.
     pub fn new(name: &str, settings: Arc<PoolSettings>, now: Instant, seed: u64) -> HostSession {
+        let host = settings.hosts.iter().flat_map(|hosts| &hosts.list).find(|host| host.name == name);
+        let has_shell = host.is_some_and(|host| host.shell.is_some());
         HostSession {
             name: name.to_owned(),
             id: HostId::of(name),
@@ -76,6 +86,8 @@ impl HostSession {
             stopping: Stopping::new(),
             losses: 0,
             is_held: false,
+            way: Way::Installed,
+            has_shell,
             dice: fastrand::Rng::with_seed(seed),
             out: Outbox::default(),
         }
@@ -164,8 +176,12 @@ impl Life for HostSession {
         self.link_mut().map(|link| link.output.buffer())
     }
 
-    fn spawned(&mut self, opening: Vec<u8>, now: Instant) {
-        self.state = State::Live(Box::new(Link::new(opening, now)));
+    fn way(&self) -> Way {
+        self.way
+    }
+
+    fn spawned(&mut self, luggage: Luggage, now: Instant) {
+        self.state = State::Live(Box::new(Link::new(luggage, now)));
         if !self.goes_on() {
             self.begin_stop(now);
         }

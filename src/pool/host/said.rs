@@ -9,8 +9,10 @@ use super::link::{Link, SIGN_OF_LIFE, Stage};
 use super::{HostSession, State};
 use crate::pool::delivery::Delivery;
 use crate::pool::outbox::Report;
+use crate::pool::own_program::mismatch;
 use crate::protocol::advice_of;
-use crate::protocol::stream::{self, Answer, FromAgent, HELLO, Hello, Note, Order};
+use crate::protocol::stream::{self, Answer, FromAgent, HELLO, Hello, Note, Order, WANTED};
+use crate::text::gather::Put;
 use crate::words::advice::RetryAdvice;
 use crate::words::cancel::Level;
 use crate::words::error::Error;
@@ -61,9 +63,11 @@ impl HostSession {
     }
 
     fn line(&mut self, line: &Bytes, now: Instant) -> Result<Heard, String> {
-        let version = env!("CARGO_PKG_VERSION");
         let State::Live(link) = &mut self.state else { return Ok(Heard::Else) };
         if matches!(link.stage, Stage::Calling { .. }) {
+            if line.starts_with(WANTED) {
+                return self.bring(line, now);
+            }
             if !line.starts_with(HELLO) {
                 link.noise.extend_from_slice(line);
                 link.noise.push(b'\n');
@@ -75,14 +79,12 @@ impl HostSession {
                 };
             }
             let hello: Hello = serde_json::from_slice(line).map_err(|error| format!("said hello badly: {error}"))?;
-            if hello.forkpool_agent != version {
-                let words = format!("has forkpool {}, and this is {version}", hello.forkpool_agent);
+            if let Some(words) = hello.mismatch() {
                 link.failed = Some((Error::pool(words).hint("the same version on both"), false));
                 return Ok(Heard::Else);
             }
             link.stage = Stage::Loading { since: now };
-            let opening = std::mem::take(&mut link.opening);
-            crate::text::gather::Put::text(link.input.bytes()).extend_from_slice(&opening);
+            link.input.bytes().payload(&std::mem::take(&mut link.opening));
             if self.is_held {
                 link.send(&Order::Hold(true));
             }
@@ -97,6 +99,20 @@ impl HostSession {
             }
             FromAgent::Note(note) => self.note(note, now).map_err(broken),
         }
+    }
+
+    /// A shell on the host asks for this program.
+    fn bring(&mut self, line: &Bytes, now: Instant) -> Result<Heard, String> {
+        let State::Live(link) = &mut self.state else { return Ok(Heard::Else) };
+        let program = link.program.take().ok_or("asked for forkpool, which it was not offered")?;
+        if let Some(words) = mismatch(line)? {
+            link.failed = Some((Error::pool(words).hint("install it there, in the same version"), false));
+            return Ok(Heard::Else);
+        }
+        self.out.reports.push(Report::Brought(program.len()));
+        link.input.bytes().payload(&program);
+        link.stage = Stage::Calling { since: now };
+        Ok(Heard::Else)
     }
 
     fn note(&mut self, note: Note, now: Instant) -> Result<Heard, String> {

@@ -16,9 +16,9 @@ struct Stillborn {
 }
 
 impl WorkerControl for Stillborn {
-    fn spawn(&mut self) -> io::Result<Vec<u8>> {
+    fn spawn(&mut self, _: Way) -> io::Result<Luggage> {
         self.starts += 1;
-        self.refused.map_or(Ok(Vec::new()), |code| Err(io::Error::from_raw_os_error(code)))
+        self.refused.map_or(Ok(Luggage::default()), |code| Err(io::Error::from_raw_os_error(code)))
     }
 
     fn write(&mut self, _: &[u8]) -> Wrote {

@@ -42,6 +42,7 @@ use super::delivery::Delivery;
 use super::dispatch::{Recycling, Standing, WorkerState};
 use super::exited::{Exited, signal_name};
 use super::life::Life;
+use super::luggage::Luggage;
 use super::outbox::{Action, Outbox, Report};
 use crate::words::advice::RetryAdvice;
 use crate::words::cancel::Level;
@@ -131,7 +132,7 @@ impl Life for Session {
 
     // ---- What happens to it ----
 
-    fn spawned(&mut self, _: Vec<u8>, now: Instant) {
+    fn spawned(&mut self, _: Luggage, now: Instant) {
         let wear = Wear::new(self.settings.recycle, self.dice.f64(), now);
         self.state = State::Live(Box::new(Live::new(wear, &self.settings, now)));
         if !self.goes_on() {

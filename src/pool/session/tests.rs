@@ -24,7 +24,7 @@ impl Scene {
         change(&mut settings);
         let now = Instant::now();
         let mut session = Session::new(0, Arc::new(settings), now, 0);
-        session.spawned(Vec::new(), now);
+        session.spawned(Luggage::default(), now);
         Scene { session, now }
     }
 
@@ -187,7 +187,7 @@ fn deaths_after_a_reply_or_ready_pause_their_slot_and_are_no_failed_starts() {
     scene.answers_and_dies_idle();
     let pauses: Vec<Duration> = (0..7)
         .map(|_| {
-            scene.session.spawned(Vec::new(), scene.now);
+            scene.session.spawned(Luggage::default(), scene.now);
             scene.says(r#"{"status":"ready"}"#);
             scene.dies(0)
         })
@@ -201,7 +201,7 @@ fn an_answer_forgets_the_deaths_before_it() {
     let mut scene = Scene::new(|_| {});
     assert_eq!(scene.answers_and_dies_idle(), Duration::ZERO, "the first death costs no pause");
     for _ in 0..3 {
-        scene.session.spawned(Vec::new(), scene.now);
+        scene.session.spawned(Luggage::default(), scene.now);
         assert_eq!(scene.answers_and_dies_idle(), Duration::ZERO);
     }
 }

@@ -5,9 +5,11 @@ use std::io;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use super::super::luggage::Luggage;
 use super::super::seat::{Ear, News, WorkerControl, Wrote};
 use super::Scenario;
 use super::worker::{Habit, Worker};
+use crate::words::host::Way;
 use crate::words::outcome::Outcome;
 
 /// What all seats of a simulated pool have in common: the time, what workers are like, and what was heard.
@@ -67,7 +69,7 @@ impl SimulatedMachine {
 }
 
 impl WorkerControl for SimulatedMachine {
-    fn spawn(&mut self) -> io::Result<Vec<u8>> {
+    fn spawn(&mut self, _: Way) -> io::Result<Luggage> {
         assert!(self.worker.is_none(), "no start before the old worker is buried");
         let mut surroundings = self.surroundings.borrow_mut();
         let ready_at = surroundings.ready.map(|load| surroundings.now + load);
@@ -77,7 +79,7 @@ impl WorkerControl for SimulatedMachine {
             worker.exited = Some(super::super::exited::How::Code(1));
         }
         self.worker = Some(worker);
-        Ok(Vec::new())
+        Ok(Luggage::default())
     }
 
     fn write(&mut self, bytes: &[u8]) -> Wrote {

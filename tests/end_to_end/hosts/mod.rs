@@ -1,6 +1,7 @@
 //! `--host`: workers behind a stream. The agents here are processes of this machine, which everything but the way to
 //! them has in common with those of another one.
 
+mod brought;
 mod kubectl;
 mod network;
 mod shells;
@@ -152,7 +153,7 @@ fn another_version_is_refused_and_both_are_named() {
     let folder = with(&jobs(1, 0, ""));
     let launch = "sh -c 'echo \"{\\\"forkpool_agent\\\":\\\"0.0.1\\\"}\"; cat' {host} --agent";
     let ended = run(folder.path(), launch, "--host a:1 --handler work.py:work").check_status(3);
-    let words = format!("host a: has forkpool 0.0.1, and this is {}", env!("CARGO_PKG_VERSION"));
+    let words = format!("host a: it has forkpool 0.0.1, and this is {}", env!("CARGO_PKG_VERSION"));
     assert!(ended.stderr.contains(&words), "{}", ended.stderr);
 }
 

@@ -29,11 +29,17 @@ fn neither_login_shells_nor_odd_names_get_between_a_run_and_its_agent() {
     for (shell, file) in SHELLS.into_iter().filter(|(shell, _)| installed(shell)) {
         greet(&network, shell, file);
         let words = format!("--host {}:1 --env ODD --launch", network.hosts[0].address);
-        let launch = network.ssh();
-        let words = words.split(' ').chain([launch.as_str(), "--put"]).map(Path::new);
-        let run = forkpool(words.chain([helper.as_path()]).chain(handler));
-        let ended = run.current_dir(&folder).env("ODD", ODD).stdin(&job).end().check_status(0);
-        assert_eq!(records(&ended.stdout), records(&home.stdout), "{shell}: {}", ended.stderr);
+        // Where forkpool is in the PATH, where it is not, and where it has been brought already.
+        let without = format!("{} env PATH=/usr/bin:/bin", network.ssh());
+        for launch in [&network.ssh(), &without, &without] {
+            let words = words.split(' ').chain([launch.as_str(), "--put"]).map(Path::new);
+            let run = forkpool(words.chain([helper.as_path()]).chain(handler));
+            let ended = run.current_dir(&folder).env("ODD", ODD).stdin(&job).end().check_status(0);
+            assert_eq!(records(&ended.stdout), records(&home.stdout), "{shell}: {}", ended.stderr);
+        }
+        let cache = network.hosts[0].home.join(".cache/forkpool");
+        assert_eq!(fs::read_dir(&cache).unwrap().count(), 1, "{shell}: the program is there once");
+        fs::remove_dir_all(cache).unwrap();
     }
     for place in [&folder, &network.hosts[0].home, network.folder.path()] {
         assert!(!place.join("pwned").exists(), "a shell has run what is in a name");
