@@ -42,7 +42,7 @@ impl LastFiles {
         }
         let metrics = files.metrics.take().zip(settings.report.metrics.as_ref()).and_then(|(file, path)| {
             let metrics = Metrics::start(path, file, Arc::clone(counters), start, REFRESH);
-            let told = |error| errors.push(Error::io(format!("cannot start a thread: {}", reason(&error))).to_string());
+            let told = |error| errors.push(Error::no_thread(&error).to_string());
             metrics.map_err(told).ok()
         });
         LastFiles { files, metrics, counters: Arc::clone(counters), clock, began, errors }

@@ -119,9 +119,9 @@ impl Base {
 
     fn open(&self, journal: Option<Journal>, progress_file: Option<Arc<Destination>>) -> Result<Opened> {
         let settings = &self.settings;
-        let clock = Clock::start().map_err(|error| no_thread(&error))?;
+        let clock = Clock::start().map_err(|error| Error::no_thread(&error))?;
         let reporter = Reporter::start(&settings.report, Arc::clone(&self.counters), clock.clone(), progress_file);
-        let reporter = reporter.map_err(|error| no_thread(&error))?;
+        let reporter = reporter.map_err(|error| Error::no_thread(&error))?;
         let (recall, mut writer) = match journal {
             Some(Journal { recall, writer, .. }) => (Some(recall), Some(writer)),
             None => (None, None),
@@ -201,7 +201,8 @@ impl Base {
             },
         };
         // The thread of the source is never joined: it may sit in a read of an input that does not end.
-        pool::guarded("source".to_owned(), messages, move || source.run(feed)).map_err(|error| no_thread(&error))?;
+        pool::guarded("source".to_owned(), messages, move || source.run(feed))
+            .map_err(|error| Error::no_thread(&error))?;
         Ok(Collector {
             outputs,
             journal,
@@ -288,10 +289,6 @@ impl Base {
         reporter.end(errors, lines);
         exit
     }
-}
-
-fn no_thread(error: &std::io::Error) -> Error {
-    Error::pool(format!("cannot start a thread: {}", reason(error)))
 }
 
 /// Notices at once when the reader of stdout goes away, also while no record is due.

@@ -23,8 +23,8 @@ use crate::source;
 use crate::stdout;
 use crate::sys;
 use crate::sys::clock::Clock;
-use crate::text::people::escape;
-use crate::words::error::{Error, Result, reason};
+use crate::text::people::{cut, escape};
+use crate::words::error::{Error, Result};
 use crate::words::exit::Exit;
 use crate::words::job::Job;
 use crate::words::outcome::error_words;
@@ -75,7 +75,7 @@ pub fn loads(settings: &Settings) -> Result<()> {
 fn with_worker<T>(settings: &Settings, run: impl FnOnce(&mut Check<'_>) -> Result<T>) -> Result<T> {
     let quiet =
         ReportSettings { progress: Progress::Off, progress_file: None, log_dir: None, ..settings.report.clone() };
-    let no_thread = |error| Error::pool(format!("cannot start a thread: {}", reason(&error)));
+    let no_thread = |error| Error::no_thread(&error);
     let clock = Clock::start().map_err(no_thread)?;
     let reporter = Reporter::start(&quiet, Arc::default(), clock.clone(), None).map_err(no_thread)?;
     let pool = &settings.pool;
@@ -384,7 +384,5 @@ const SHOWN: usize = 60;
 
 /// The beginning of what the worker wrote.
 fn shown(bytes: &[u8]) -> String {
-    let text = String::from_utf8_lossy(bytes);
-    let start: String = text.chars().take(SHOWN).collect();
-    if start.len() < text.len() { format!("{start}…") } else { start }
+    cut(&String::from_utf8_lossy(bytes), SHOWN)
 }

@@ -256,7 +256,7 @@ impl Starter {
             clock: shared.clock.clone(),
         };
         guarded("template".to_owned(), shared.outcomes.clone(), move || keeper.run())
-            .map_err(|error| Error::pool(format!("cannot start a thread: {}", reason(&error))).hint(HIGHER_LIMIT))
+            .map_err(|error| Error::no_thread(&error))
     }
 
     /// Starts all slots but the first, as long as there may be jobs for them.
@@ -288,8 +288,7 @@ impl Workers {
             let starter = self.starter.clone();
             let thread = std::thread::Builder::new().name("starter".to_owned());
             let started = thread.stack_size(STACK).spawn(move || starter.start_others());
-            let no_thread = |error| Error::pool(format!("cannot start a thread: {}", reason(&error)));
-            self.others = Some(started.map_err(no_thread)?);
+            self.others = Some(started.map_err(|error| Error::no_thread(&error))?);
         }
         Ok(())
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::counters::{Details, Figures};
 use super::errors::{ErrorGroup, ErrorGroups};
 use super::times::Percentiles;
-use crate::text::people::{count, counted, rate, seconds, short_time};
+use crate::text::people::{count, counted, cut, rate, seconds, short_time};
 use crate::words::outcome::Status;
 
 pub struct Summary {
@@ -194,10 +194,7 @@ pub fn error_lines(errors: &ErrorGroups, most: usize) -> Vec<String> {
 
 fn error_line(group: &ErrorGroup, width: usize) -> String {
     let words = format!("{}: {}", group.name, group.message);
-    let mut cut: String = words.chars().take(LETTERS).collect();
-    if cut.len() < words.len() {
-        cut.push('…');
-    }
+    let cut = cut(&words, LETTERS);
     let first = if group.jobs == 1 { "" } else { "first: " };
     format!("  {:>width$} × {cut} ({first}job {})", count(group.jobs), group.first_job)
 }

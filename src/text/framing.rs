@@ -2,6 +2,12 @@
 
 use bytes::Bytes;
 
+/// The lines of what `LineQueue::take_lines` has returned, without their line ends. They share its bytes.
+pub fn lines(whole: &Bytes) -> impl Iterator<Item = Bytes> {
+    let mut start = 0;
+    memchr::memchr_iter(b'\n', whole).map(move |end| whole.slice(std::mem::replace(&mut start, end + 1)..end))
+}
+
 /// Bytes that arrive in pieces of any size and leave as whole lines.
 #[derive(Debug, Default)]
 pub struct LineQueue {

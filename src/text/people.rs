@@ -36,6 +36,14 @@ pub fn escape_bytes(bytes: &[u8]) -> String {
     escaped
 }
 
+/// So many letters of a text at most, with `…` where there are more.
+pub fn cut(text: &str, letters: usize) -> String {
+    match text.char_indices().nth(letters) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
 /// `1,234,567`
 pub fn count(number: u64) -> String {
     indicatif::HumanCount(number).to_string()

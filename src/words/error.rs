@@ -38,6 +38,11 @@ impl Error {
         Error::new(Exit::IoFailed, message)
     }
 
+    /// The system gives no thread (exit status 3).
+    pub fn no_thread(error: &std::io::Error) -> Error {
+        Error::pool(format!("cannot start a thread: {}", reason(error))).hint(HIGHER_LIMIT)
+    }
+
     pub fn hint(mut self, hint: impl Into<String>) -> Error {
         self.hint = Some(hint.into());
         self

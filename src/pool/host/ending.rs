@@ -67,7 +67,7 @@ impl HostSession {
         if link.said_bye && link.judge_at.is_none() && link.exited.is_none() {
             link.judge_at = Some(now + SETTLE);
             self.out.actions.push(Action::CloseInput);
-        } else if link.failed.is_some() && matches!(link.stage, Stage::Calling { .. }) {
+        } else if link.failed.is_some() && !link.is_answered() {
             // Another version of forkpool: there is nothing to be said to it.
             self.kill(Why::Lingered(Asked::Finish), now);
         }
@@ -186,9 +186,12 @@ impl HostSession {
         };
         if let Some((error, true)) = &link.failed {
             let message = format!("host {}: {}", self.name, error.message);
-            self.out.reports.push(Report::GaveUp(Error { message, ..error.clone() }));
-        } else if !self.goes_on() {
-        } else if planned == Some(Asked::Recycle) && link.failed.is_none() {
+            return self.out.reports.push(Report::GaveUp(Error { message, ..error.clone() }));
+        }
+        if !self.goes_on() {
+            return;
+        }
+        if planned == Some(Asked::Recycle) && link.failed.is_none() {
             self.out.reports.push(Report::Recycled);
         } else if link.failed.is_some() || !link.is_proven {
             let hint = link.failed.as_ref().and_then(|(error, _)| error.hint.clone());

@@ -12,7 +12,9 @@ use crate::pool::outbox::Report;
 use crate::pool::own_program::mismatch;
 use crate::protocol::advice_of;
 use crate::protocol::stream::{self, Answer, FromAgent, HELLO, Hello, Note, Order, WANTED};
+use crate::text::framing::lines;
 use crate::text::gather::Put;
+use crate::text::people::cut;
 use crate::words::advice::RetryAdvice;
 use crate::words::cancel::Level;
 use crate::words::error::Error;
@@ -28,13 +30,10 @@ impl HostSession {
     pub(super) fn hear(&mut self, now: Instant) {
         let Some(link) = self.link_mut() else { return };
         link.heard = now;
-        let lines = link.output.take_lines();
+        let whole = link.output.take_lines();
         let mut times = Vec::new();
         let mut begun = 0;
-        let mut at = 0;
-        while let Some(length) = memchr::memchr(b'\n', &lines[at..]) {
-            let line = lines.slice(at..at + length);
-            at += length + 1;
+        for line in lines(&whole) {
             if !self.link().is_some_and(Link::is_heard) {
                 return;
             }
@@ -55,16 +54,15 @@ impl HostSession {
         {
             ahead.answered(times.into_iter());
         }
-        let is_calling = matches!(link.stage, Stage::Calling { .. });
-        if link.output.partial() > if is_calling { NOISE } else { longest } {
-            let start = Bytes::copy_from_slice(&link.output.partial_bytes()[..SHOWN]);
-            self.fault(format!("wrote a line that does not end: {}", shown(&start)), now);
+        if link.output.partial() > if link.is_answered() { longest } else { NOISE } {
+            let words = format!("wrote a line that does not end: {}", shown(link.output.partial_bytes()));
+            self.fault(words, now);
         }
     }
 
     fn line(&mut self, line: &Bytes, now: Instant) -> Result<Heard, String> {
         let State::Live(link) = &mut self.state else { return Ok(Heard::Else) };
-        if matches!(link.stage, Stage::Calling { .. }) {
+        if !link.is_answered() {
             if line.starts_with(WANTED) {
                 return self.bring(line, now);
             }
@@ -267,8 +265,6 @@ enum Heard {
 }
 
 /// A line that is none, as far as it says anything.
-fn shown(line: &Bytes) -> String {
-    let text = String::from_utf8_lossy(line);
-    let cut: String = text.chars().take(SHOWN).collect();
-    if cut.len() < text.len() { format!("{cut}…") } else { cut }
+fn shown(line: &[u8]) -> String {
+    cut(&String::from_utf8_lossy(line), SHOWN)
 }

@@ -44,6 +44,7 @@ use super::exited::{Exited, signal_name};
 use super::life::Life;
 use super::luggage::Luggage;
 use super::outbox::{Action, Outbox, Report};
+use crate::text::framing::lines;
 use crate::words::advice::RetryAdvice;
 use crate::words::cancel::Level;
 use crate::words::doing::{Doing, Occupation};
@@ -190,12 +191,9 @@ impl Life for Session {
 
     fn received(&mut self, now: Instant) {
         let Some(live) = self.live_mut() else { return };
-        let lines = live.output.take_lines();
+        let whole = live.output.take_lines();
         let mut finals = 0;
-        let mut at = 0;
-        while let Some(length) = memchr::memchr(b'\n', &lines[at..]) {
-            let line = lines.slice(at..at + length);
-            at += length + 1;
+        for line in lines(&whole) {
             finals += usize::from(self.line(line, now));
         }
         if finals > 0 {
@@ -204,7 +202,7 @@ impl Life for Session {
         let longest = self.settings.max_reply_bytes;
         let Some(live) = self.live_mut() else { return };
         if finals > 0 {
-            live.pace.answered(finals, at, now);
+            live.pace.answered(finals, whole.len(), now);
         }
         if live.output.partial() > longest && live.takes_replies() {
             let start = live.output.partial_bytes()[..explain::SHOWN.min(live.output.partial())].to_vec();

@@ -15,7 +15,7 @@ use crate::protocol::{Body, Protocol};
 use crate::report::Reporter;
 use crate::sys::bell::Bell;
 use crate::sys::clock::Clock;
-use crate::text::framing::LineQueue;
+use crate::text::framing::{LineQueue, lines};
 use crate::text::people::whole_seconds;
 use crate::words::error::reason;
 use crate::words::worker::TEMPLATE;
@@ -228,12 +228,8 @@ impl Loading {
         if self.output.partial() > LINE {
             self.output.discard();
         }
-        let lines = self.output.take_lines();
-        let mut start = 0;
-        for end in memchr::memchr_iter(b'\n', &lines) {
-            self.lines.push(lines.slice(start..end));
-            start = end + 1;
-        }
+        let whole = self.output.take_lines();
+        self.lines.extend(lines(&whole));
     }
 
     /// Kills the template and what it has started, and reaps it. That does not take long: nobody waits for one that cannot
