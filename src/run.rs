@@ -70,6 +70,9 @@ pub fn run(settings: Settings) -> Result<Exit> {
 
     base.counters.input_has(source.size);
     base.counters.rate_is(base.settings.pool.rate);
+    if let Some(hosts) = &base.settings.pool.hosts {
+        base.counters.hosts_are(hosts.list.len());
+    }
     let outputs = base.outputs(output, rejects, &source);
     let opened = base.open(journal, progress_file.clone())?;
     if is_stdout {

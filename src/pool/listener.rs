@@ -27,6 +27,8 @@ pub struct Listener {
     pub counters: Arc<Counters>,
     pub glances: Arc<Glances>,
     pub is_agent: bool,
+    /// How many workers the host keeps, while it is ready.
+    pub keeps: Option<usize>,
 }
 
 impl Ear for Listener {
@@ -51,6 +53,8 @@ impl Ear for Listener {
             }
             News::Proven => {}
             News::HostReady(workers) => {
+                counters.host_ready(workers);
+                self.keeps = Some(workers);
                 reporter.verbose(format!("{name} is ready with {}", counted(workers as u64, "worker")));
             }
             News::Brought(bytes) => {
@@ -80,7 +84,12 @@ impl Ear for Listener {
                 counters.recycled();
                 reporter.verbose(format!("{name} was recycled"));
             }
-            News::Buried => reporter.log_end(self.slot),
+            News::Buried => {
+                if let Some(workers) = self.keeps.take() {
+                    counters.host_gone(workers);
+                }
+                reporter.log_end(self.slot);
+            }
             News::Doing(doing) => self.glances.put(self.slot, doing),
             News::Asynchronous if self.is_agent => {
                 // The desk is gone only when the run has ended.
@@ -185,6 +194,7 @@ mod tests {
                 counters,
                 glances,
                 is_agent: false,
+                keeps: None,
             },
             messages,
         }
@@ -237,6 +247,19 @@ mod tests {
         assert!(scene.listener.reporter.said().is_empty());
         scene.listener.news(News::Buried);
         assert_eq!(scene.listener.reporter.said(), ["w3: half a line\n"]);
+    }
+
+    #[test]
+    fn a_host_counts_from_when_it_is_ready_until_it_is_gone() {
+        let mut scene = scene();
+        let ready = |scene: &Scene| scene.listener.counters.snapshot().hosts.map(|hosts| (hosts.ready, hosts.workers));
+        scene.listener.counters.hosts_are(2);
+        scene.listener.news(News::Buried);
+        assert_eq!(ready(&scene), Some((0, 0)), "it was gone before it was ready");
+        scene.listener.news(News::HostReady(8));
+        assert_eq!(ready(&scene), Some((1, 8)));
+        scene.listener.news(News::Buried);
+        assert_eq!(ready(&scene), Some((0, 0)));
     }
 
     #[test]

@@ -223,6 +223,7 @@ impl Starter {
             counters: Arc::clone(&shared.counters),
             glances: Arc::clone(&shared.glances),
             is_agent: shared.is_agent,
+            keeps: None,
         };
         let machine = Machine::new(number, Arc::clone(&self.settings), self.template.clone());
         let seed = u64::from(number) ^ (u64::from(std::process::id()) << 32);

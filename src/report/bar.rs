@@ -1,7 +1,7 @@
 //! The line of the bar, made to fit the terminal.
 //!
 //! What does not fit is given up in this order: the message of a worker, the bar's own columns, how much came from the
-//! journal, the rate. How much is done, how long the rest takes and how many jobs failed are what people look for.
+//! journal, the hosts, the rate. How much is done, how long the rest takes and how many jobs failed are what people look for.
 
 use std::io;
 use std::sync::{Arc, Mutex};
@@ -17,6 +17,8 @@ pub struct Words {
     pub rate: String,
     pub left: Option<String>,
     pub failed: Option<String>,
+    /// `3/4 hosts, 24 workers`, if the workers are not here.
+    pub hosts: Option<String>,
     pub restored: Option<String>,
     /// What some worker said last of its job; empty if none has said anything.
     pub message: String,
@@ -57,12 +59,15 @@ pub fn line(words: &Words, share: Option<f64>, columns: usize) -> String {
 /// The text of the line: as many of its parts as fit, the less important ones left out first.
 fn text(words: &Words, room: usize) -> String {
     let (done, rate) = (Some(words.done.as_str()), Some(words.rate.as_str()));
-    let (left, failed, restored) = (words.left.as_deref(), words.failed.as_deref(), words.restored.as_deref());
-    let choices =
-        [[done, rate, left, failed, restored], [done, rate, left, failed, None], [done, None, left, failed, None]];
-    let texts = choices.map(|parts| parts.into_iter().flatten().collect::<Vec<_>>().join(GAP));
-    let [all, fewer, fewest] = texts;
-    [all, fewer].into_iter().find(|text| text.width() <= room).unwrap_or(fewest)
+    let (left, failed, hosts) = (words.left.as_deref(), words.failed.as_deref(), words.hosts.as_deref());
+    let choices = [
+        [done, rate, left, failed, hosts, words.restored.as_deref()],
+        [done, rate, left, failed, hosts, None],
+        [done, rate, left, failed, None, None],
+        [done, None, left, failed, None, None],
+    ];
+    let [all, fewer, few, fewest] = choices.map(|parts| parts.into_iter().flatten().collect::<Vec<_>>().join(GAP));
+    [all, fewer, few].into_iter().find(|text| text.width() <= room).unwrap_or(fewest)
 }
 
 /// The bar itself, without brackets, of so many columns.
@@ -152,6 +157,7 @@ mod tests {
             rate: "1,234/s".to_owned(),
             left: Some("ETA 3 min 5 s".to_owned()),
             failed: Some("12 failed".to_owned()),
+            hosts: None,
             restored: Some("900 from the journal".to_owned()),
             message: "job 7: loading".to_owned(),
         }
@@ -173,6 +179,15 @@ mod tests {
         check(60, "[=====>   ] 12,345 (62%)  1,234/s  ETA 3 min 5 s  12 failed");
         check(40, "12,345 (62%)  ETA 3 min 5 s  12 failed");
         check(20, "12,345 (62%)  ETA 3");
+    }
+
+    #[test]
+    fn the_hosts_are_given_up_before_the_rate() {
+        let words = Words { hosts: Some("3/4 hosts, 24 workers".to_owned()), message: String::new(), ..words() };
+        let long = "12,345 (62%)  1,234/s  ETA 3 min 5 s  12 failed  3/4 hosts, 24 workers  900 from the journal";
+        assert_eq!(line(&words, None, 100), long);
+        assert_eq!(line(&words, None, 80), "12,345 (62%)  1,234/s  ETA 3 min 5 s  12 failed  3/4 hosts, 24 workers");
+        assert_eq!(line(&words, None, 60), "12,345 (62%)  1,234/s  ETA 3 min 5 s  12 failed");
     }
 
     #[test]

@@ -59,6 +59,17 @@ pub struct Figures {
     pub restarts: u64,
     /// Workers replaced as planned.
     pub recycled: u64,
+    /// The hosts of the run, if its workers are not here.
+    pub hosts: Option<Hosts>,
+}
+
+/// Hosts that keep the workers of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Hosts {
+    pub named: usize,
+    pub ready: usize,
+    /// On those that are ready.
+    pub workers: usize,
 }
 
 /// When the jobs of this run ended.
@@ -117,6 +128,27 @@ impl Counters {
 
     pub fn rate_is(&self, rate: Option<Rate>) {
         self.figures().rate = rate;
+    }
+
+    /// The workers are on so many hosts.
+    pub fn hosts_are(&self, named: usize) {
+        self.figures().hosts = Some(Hosts { named, ready: 0, workers: 0 });
+    }
+
+    /// A host is ready, and keeps so many workers.
+    pub fn host_ready(&self, workers: usize) {
+        if let Some(hosts) = &mut self.figures().hosts {
+            hosts.ready += 1;
+            hosts.workers += workers;
+        }
+    }
+
+    /// A host is gone that was ready, with so many workers.
+    pub fn host_gone(&self, workers: usize) {
+        if let Some(hosts) = &mut self.figures().hosts {
+            hosts.ready -= 1;
+            hosts.workers -= workers;
+        }
     }
 
     pub fn journal_has(&self, jobs: u64) {

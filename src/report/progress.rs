@@ -5,11 +5,11 @@ use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 use super::bar::{self, Words};
-use super::counters::Figures;
+use super::counters::{Figures, Hosts};
 use super::estimate::{Estimate, estimate, rate as rate_so_far};
 use super::settings::{Progress, ReportSettings, Verbosity};
 use super::terminal;
-use crate::text::people::{count, rate, whole_seconds};
+use crate::text::people::{count, counted, rate, whole_seconds};
 
 #[derive(Debug)]
 pub enum Shown {
@@ -163,6 +163,7 @@ fn words(figures: &Figures, estimate: Option<Estimate>, per_second: f64, message
         rate: rate_words(figures, per_second),
         left: time_left(estimate).map(|left| format!("ETA {left}")),
         failed: some(figures.ended.failed(), "failed"),
+        hosts: figures.hosts.map(hosts_words),
         restored: some(figures.restored.total(), "from the journal"),
         message: message.to_owned(),
     }
@@ -180,6 +181,7 @@ fn plain_line(figures: &Figures, now: Instant) -> String {
     parts.extend(estimate.map(|estimate| format!("{:.0}%", estimate.share * 100.0)));
     parts.push(rate_words(figures, rate_so_far(figures, now)));
     parts.extend(time_left(estimate).map(|left| format!("about {left} left")));
+    parts.extend(figures.hosts.map(hosts_words));
     parts.join(", ")
 }
 
@@ -187,6 +189,12 @@ fn plain_line(figures: &Figures, now: Instant) -> String {
 fn rate_words(figures: &Figures, per_second: f64) -> String {
     let is_bound = figures.rate.is_some_and(|rate| rate.binds(per_second));
     format!("{}{}", rate(per_second), if is_bound { " (--rate)" } else { "" })
+}
+
+/// `4 hosts, 32 workers`, or `3/4 hosts, 24 workers` if one is not ready.
+fn hosts_words(hosts: Hosts) -> String {
+    let ready = if hosts.ready == hosts.named { String::new() } else { format!("{}/", count(hosts.ready as u64)) };
+    format!("{ready}{}, {}", counted(hosts.named as u64, "host"), counted(hosts.workers as u64, "worker"))
 }
 
 fn time_left(estimate: Option<Estimate>) -> Option<String> {
@@ -225,6 +233,13 @@ mod tests {
         some.input_bytes = Some(4000);
         assert_eq!(plain_line(&some, now), "1,200 done, 10 failed, 30%, 120/s, about 23 s left");
         assert_eq!(plain_line(&Figures::default(), now), "0 done, 0.0/s");
+        let on = |named, ready, workers| Figures { hosts: Some(Hosts { named, ready, workers }), ..some };
+        let check_hosts = |figures: &Figures, expected: &str| {
+            assert!(plain_line(figures, now).ends_with(expected), "{}", plain_line(figures, now));
+        };
+        check_hosts(&on(4, 4, 32), ", 4 hosts, 32 workers");
+        check_hosts(&on(4, 3, 24), ", 3/4 hosts, 24 workers");
+        check_hosts(&on(1, 1, 1), ", 1 host, 1 worker");
         let bound = |rate: &str| Figures { rate: rate.parse().ok(), ..some };
         assert!(plain_line(&bound("130/s"), now).contains("120/s (--rate)"), "{}", plain_line(&bound("130/s"), now));
         assert!(!plain_line(&bound("150/s"), now).contains("(--rate)"));

@@ -59,6 +59,7 @@ impl Scene {
                 counters,
                 glances: Arc::default(),
                 is_agent: false,
+                keeps: None,
             };
             let machine = Machine::new(0, Arc::clone(&settings), None);
             let now = slot_clock.now();
