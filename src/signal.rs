@@ -3,8 +3,9 @@
 //! After the first SIGINT, SIGTERM or SIGHUP the run reads no more and finishes what is in flight. After the second it
 //! kills at once and ends, even if a write is stuck. Ctrl-Z stops the workers too (they are in groups of their own,
 //! which the terminal does not reach), and the time until `fg` is no job's time. At SIGUSR2 all workers are replaced, one
-//! at a time, and at SIGUSR1 the state of the run is said; before there are workers, both are ignored. A signal that was ignored at the start
-//! (`nohup`, `&`) stays ignored; one that was blocked is let through.
+//! at a time, and at SIGUSR1, or Ctrl-T on systems that have it, the state of the run is said; before there are workers,
+//! both are ignored. A signal that was ignored at the start (`nohup`, `&`) stays ignored; one that was blocked is let
+//! through.
 //!
 //! This file knows how a run is stopped (`Cancel`), but not the pool, which hears of Ctrl-Z and of stopped children
 //! through `Hooks`, as of SIGUSR2.
@@ -22,6 +23,24 @@ use crate::sys;
 use crate::words::cancel::{Cancel, Level, Reason};
 use crate::words::error::{Error, HIGHER_LIMIT, Result};
 use crate::words::exit::Exit;
+
+/// The signals at which the state of the run is said. SIGINFO is what Ctrl-T sends where the system has it.
+#[cfg(any(
+    target_vendor = "apple",
+    target_os = "freebsd",
+    target_os = "dragonfly",
+    target_os = "netbsd",
+    target_os = "openbsd"
+))]
+const STATE: &[i32] = &[SIGUSR1, libc::SIGINFO];
+#[cfg(not(any(
+    target_vendor = "apple",
+    target_os = "freebsd",
+    target_os = "dragonfly",
+    target_os = "netbsd",
+    target_os = "openbsd"
+)))]
+const STATE: &[i32] = &[SIGUSR1];
 
 /// After a second signal the run gets this long to bury its workers and say how far it came. Killed processes are gone
 /// in milliseconds, so only what is stuck takes longer.
@@ -106,7 +125,7 @@ pub fn install(cancel: Arc<Cancel>, hooks: Hooks, reporter: Reporter, grace: Dur
     }
     let is_wanted = |signal: &i32| *signal == SIGCHLD || !sys::signals::was_ignored(*signal);
     let wanted: Vec<i32> =
-        [SIGTERM, SIGHUP, SIGTSTP, SIGCHLD, SIGUSR1, SIGUSR2].into_iter().filter(is_wanted).collect();
+        [SIGTERM, SIGHUP, SIGTSTP, SIGCHLD, SIGUSR2].iter().chain(STATE).copied().filter(is_wanted).collect();
     let mut signals = signal_hook::iterator::Signals::new(wanted).map_err(|error| failed(&error))?;
     let body = move || {
         // A child that this process was given by `exec`, or the watcher, may have ended before there was a handler:
@@ -116,8 +135,8 @@ pub fn install(cancel: Arc<Cancel>, hooks: Hooks, reporter: Reporter, grace: Dur
             match signal {
                 SIGTSTP => handlers.pause(),
                 SIGCHLD => handlers.look_at_children(),
-                SIGUSR1 => (handlers.hooks.state)().into_iter().for_each(|line| handlers.reporter.answer(line)),
                 SIGUSR2 => handlers.renew(),
+                signal if STATE.contains(&signal) => handlers.say_state(),
                 signal => handlers.stop(signal),
             }
         }
@@ -127,6 +146,10 @@ pub fn install(cancel: Arc<Cancel>, hooks: Hooks, reporter: Reporter, grace: Dur
 }
 
 impl Handlers {
+    fn say_state(&self) {
+        (self.hooks.state)().into_iter().for_each(|line| self.reporter.answer(line));
+    }
+
     fn stop(self: &Arc<Self>, signal: i32) {
         if self.seen.fetch_add(1, Ordering::AcqRel) == 0 {
             let grace = humantime::format_duration(self.grace);
