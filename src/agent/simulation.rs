@@ -249,7 +249,7 @@ impl WorkerControl for Carrier {
         let mut net = self.net.borrow_mut();
         let stream = Stream::new(&net);
         assert!(net.streams.insert(self.slot, stream).is_none(), "the old one has been buried");
-        Ok(Luggage { opening: "settings\n".into(), program: None })
+        Ok(Luggage { opening: vec!["settings\n".into()], program: None })
     }
 
     fn write(&mut self, bytes: &[u8]) -> Wrote {

@@ -186,7 +186,7 @@ impl Call {
         if let Some(words) = hello.mismatch() {
             return Err(words);
         }
-        send(&luggage.opening)?;
+        luggage.opening.iter().try_for_each(|piece| send(piece))?;
         loop {
             match from_agent(&self.line()?)? {
                 FromAgent::Note(Note::Ready(workers)) => return Ok(workers),

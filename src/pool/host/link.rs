@@ -17,7 +17,7 @@ use crate::words::error::Error;
 pub struct Link {
     pub stage: Stage,
     /// What the agent is to be told first.
-    pub opening: Bytes,
+    pub opening: Vec<Bytes>,
     /// This program, as long as the host has not asked for it.
     pub program: Option<Bytes>,
     pub flight: Flight,

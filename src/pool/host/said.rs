@@ -82,7 +82,8 @@ impl HostSession {
                 return Ok(Heard::Else);
             }
             link.stage = Stage::Loading { since: now };
-            link.input.bytes().payload(&std::mem::take(&mut link.opening));
+            let opening = std::mem::take(&mut link.opening);
+            opening.iter().for_each(|piece| link.input.bytes().payload(piece));
             if self.is_held {
                 link.send(&Order::Hold(true));
             }

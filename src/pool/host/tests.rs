@@ -11,7 +11,7 @@ use crate::protocol::stream::{Hello, Note, Wanted, put};
 use crate::testing::pool_settings;
 
 fn luggage(opening: &[u8]) -> Luggage {
-    Luggage { opening: Bytes::copy_from_slice(opening), program: None }
+    Luggage { opening: vec![Bytes::copy_from_slice(opening)], program: None }
 }
 
 /// Its agent is forkpool, wherever that comes from.
