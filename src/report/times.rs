@@ -62,7 +62,9 @@ pub fn shares(outcomes: &[Outcome]) -> Vec<Share<'_>> {
     while let Some(first) = rest.next() {
         let start = shares.len();
         shares.push(Share { outcome: first, began: first.began, elapsed: Duration::ZERO });
-        while let Some(outcome) = rest.next_if(|next| next.elapsed.is_zero() && next.worker == first.worker) {
+        while let Some(outcome) =
+            rest.next_if(|next| next.elapsed.is_zero() && next.worker == first.worker && next.host == first.host)
+        {
             shares.push(Share { outcome, began: first.began, elapsed: Duration::ZERO });
         }
         let jobs = u32::try_from(shares.len() - start).unwrap_or(u32::MAX);
