@@ -45,8 +45,8 @@ fn nobody_turns_in_circles_while_the_run_drains() {
 fn nobody_turns_in_circles_while_the_output_is_blocked() {
     // Nobody reads stdout: the first results fill the pipe, and the others are more than the collector may have in
     // hand.
-    let running = chaotic("-j 4 --memory 1MiB").stdin(lines(&vec![json!({"do": "huge", "n": 1}); 12])).start();
-    running.wait_until_it_rests();
+    let mut running = chaotic("-j 4 --memory 1MiB").stdin(lines(&vec![json!({"do": "huge", "n": 1}); 12])).start();
+    running.wait_until_it_is_held_up();
     check_sleeps(&running);
     running.end().check_status(0);
 }

@@ -26,7 +26,7 @@ fn jobs_behind_a_reader_that_does_not_read_are_not_read_either() {
     let words = "-q -j 2 --depth 64 --memory 4MiB --protocol lines --from lines -i jobs -i - -- cat";
     // It reads its stdin last, so that it is there until that ends.
     let (mut running, stdin) = forkpool(words.split(' ')).current_dir(folder.path()).start_with_stdin();
-    running.wait_until_it_rests();
+    running.wait_until_it_is_held_up();
     let mut stdout = BufReader::new(running.child().stdout.take().unwrap());
     let mut read = String::new();
     for number in 0..count {

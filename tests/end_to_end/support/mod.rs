@@ -164,13 +164,19 @@ impl Running {
         Duration::from_millis(ticks * 1000 / rustix::param::clock_ticks_per_second())
     }
 
-    /// Waits until it has done something and has nothing more to do, because nobody reads what it writes.
+    /// Waits until its stdout, which nobody reads, takes little or nothing more, and it has nothing more to do for that
+    /// reason.
     #[track_caller]
-    pub fn wait_until_it_rests(&self) {
+    pub fn wait_until_it_is_held_up(&mut self) {
+        let stdout = self.child().stdout.take().expect("it is piped");
+        let room = rustix::pipe::fcntl_getpipe_size(&stdout).expect("it is a pipe") as u64;
+        let is_full = || rustix::io::ioctl_fionread(&stdout).is_ok_and(|bytes| bytes > room / 2);
+        wait_for(HANG, || is_full().then_some(())).expect("it fills its stdout");
+        self.child().stdout = Some(stdout);
         let rests = wait_for(HANG, || {
             let before = self.processor_time();
-            thread::sleep(Duration::from_millis(300));
-            (self.processor_time() == before && before > Duration::ZERO).then_some(())
+            thread::sleep(Duration::from_millis(100));
+            (self.processor_time() == before).then_some(())
         });
         rests.expect("it comes to rest");
     }
