@@ -24,7 +24,7 @@ def texts(project, folder):
     """Writes the files and returns them: the bill, the licences of others, and the completions for each shell."""
     crates = parts(project)
     bill, licences = folder / "sbom.cdx.json", folder / "LICENSES-OF-PARTS"
-    bill.write_text(json.dumps(bill_of_materials(project, crates), indent=1) + "\n")
+    bill.write_text(bill_of_materials(project, crates, libraries()))
     licences.write_text(all_terms(crates))
     made = [bill, licences]
     for shell, name in SHELLS.items():
@@ -54,23 +54,30 @@ def versions():
     return {"rust": run(["rustc", "--version"]).split()[1], "libc": libc}
 
 
-def bill_of_materials(project, crates):
-    def component(kind, name, version, licence, prefix):
-        reference = f"pkg:{prefix}/{name}@{version}"
-        licences = [{"expression": licence.replace("/", " OR ")}]
-        about = {"type": kind, "bom-ref": reference, "name": name, "version": version}
-        return {**about, "licenses": licences, "purl": reference}
-
+def libraries():
+    """What is in the binary beside the crates."""
     found = versions()
+    return [
+        component("library", "rust-std", found["rust"], "MIT OR Apache-2.0", "generic"),
+        component("library", "glibc", found["libc"], "LGPL-2.1-or-later", "generic"),
+    ]
+
+
+def bill_of_materials(project, crates, more):
+    """The text of the bill for these crates and more components."""
     ours = component("application", project.name, project.version, project.license, "cargo")
     others = [component("library", one["name"], one["version"], one["license"], "cargo") for one in crates]
-    others.append(component("library", "rust-std", found["rust"], "MIT OR Apache-2.0", "generic"))
-    others.append(component("library", "glibc", found["libc"], "LGPL-2.1-or-later", "generic"))
     stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(project.epoch))
     metadata = {"timestamp": stamp, "component": ours}
-    return {
-        "bomFormat": "CycloneDX", "specVersion": "1.5", "version": 1, "metadata": metadata, "components": others
-    }
+    about = {"bomFormat": "CycloneDX", "specVersion": "1.5", "version": 1}
+    return json.dumps({**about, "metadata": metadata, "components": others + more}, indent=1) + "\n"
+
+
+def component(kind, name, version, licence, prefix):
+    reference = f"pkg:{prefix}/{name}@{version}"
+    licences = [{"expression": licence.replace("/", " OR ")}]
+    about = {"type": kind, "bom-ref": reference, "name": name, "version": version}
+    return {**about, "licenses": licences, "purl": reference}
 
 
 def all_terms(crates):

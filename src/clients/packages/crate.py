@@ -1,6 +1,8 @@
-"""The crate, as `cargo package` makes it. What is in it is listed in Cargo.toml under `include`."""
+"""The crate, as `cargo package` makes it, and its bill of materials beside it. What is in the crate is listed in Cargo.toml
+under `include`."""
 import shutil
 
+from .bill import bill_of_materials, parts
 from .project import run
 
 
@@ -10,4 +12,6 @@ def make(project, stage, out):
     run(["cargo", "package", "--locked", "--offline", "--no-verify", "--allow-dirty", f"--target-dir={stage}"])
     name = f"{project.name}-{project.version}.crate"
     shutil.copyfile(stage / "package" / name, out / name)
-    return [out / name]
+    bill = out / f"{name}.cdx.json"
+    bill.write_text(bill_of_materials(project, parts(project), []))
+    return [out / name, bill]
