@@ -33,9 +33,13 @@ impl Destination {
         Destination { file: File::from(fd), stale: AtomicBool::new(old == Old::Replaced) }
     }
 
-    /// Empties a file that is to be replaced, unless that has been done.
+    /// Empties a file that is to be replaced, unless that has been done. One that is empty stays as it is: ext4 takes it
+    /// for a replaced file otherwise, and has all of it on its way to the disk before it is closed.
     pub fn begin(&self) -> io::Result<()> {
-        if self.stale.swap(false, Ordering::AcqRel) { self.file.set_len(0) } else { Ok(()) }
+        if self.stale.swap(false, Ordering::AcqRel) && self.file.metadata()?.len() > 0 {
+            self.file.set_len(0)?;
+        }
+        Ok(())
     }
 
     /// Writes some of `bytes` and says how many. Waits where a descriptor that somebody else has made
