@@ -2,14 +2,15 @@
 //! counts them, and decides when the run is over or has failed enough.
 //!
 //! The collector flushes when nothing more is waiting, never on a timer: a job typed by hand is answered at once, a
-//! million of them are written in large pieces. When an output fails it goes on receiving, so that every thread before
+//! million of them are written in large pieces. Only the files that tell of jobs may have to wait for a moment. When an output fails it goes on receiving, so that every thread before
 //! it can end, and writes no more. When the temporary directory fails the run ends as well, but every job that was read
 //! still gets its record.
 
 use std::io;
 use std::sync::Arc;
+use std::time::Instant;
 
-use crossbeam_channel::{Receiver, TryRecvError};
+use crossbeam_channel::{Receiver, RecvTimeoutError, TryRecvError};
 
 use super::rejects::Rejects;
 use super::reorder::Reorder;
@@ -191,9 +192,21 @@ impl Collecting {
             Err(TryRecvError::Disconnected) => None,
             Err(TryRecvError::Empty) => {
                 self.flush();
-                self.collector.messages.recv().ok()
+                self.wait()
             }
         }
+    }
+
+    /// Waits for a message. The files that tell of jobs are shown meanwhile, as often as they are to be.
+    fn wait(&mut self) -> Option<Message> {
+        let Collector { files, messages, .. } = &mut self.collector;
+        while let Some(due) = files.show(Instant::now()) {
+            match messages.recv_deadline(due) {
+                Err(RecvTimeoutError::Timeout) => {}
+                received => return received.ok(),
+            }
+        }
+        messages.recv().ok()
     }
 
     /// Writes outcomes to the journal before their records are written, so that what is in the output is in the
@@ -221,8 +234,8 @@ impl Collecting {
         match origin {
             Origin::ThisRun => {
                 let now = self.collector.clock.now();
-                self.collector.counters.ended(&outcomes, now);
-                self.collector.files.ended(&outcomes, now);
+                let shares = self.collector.counters.ended(&outcomes, now);
+                self.collector.files.ended(&outcomes, &shares, now);
             }
             Origin::Journal => {
                 self.collector.counters.restored(&outcomes);
@@ -347,7 +360,6 @@ impl Collecting {
         if let Err(error) = self.collector.outputs.sink.flush() {
             self.output_failed(&error);
         }
-        self.collector.files.flush();
     }
 
     fn finish(&mut self) {

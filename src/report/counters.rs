@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::errors::ErrorGroups;
 use super::picture::Picture;
-use super::times::{TimesByStatus, shares};
+use super::times::{Share, TimesByStatus, shares};
 use crate::words::doing::Spell;
 use crate::words::outcome::{Outcome, Status};
 use crate::words::rate::Rate;
@@ -167,7 +167,8 @@ impl Counters {
         self.figures().input_ended = true;
     }
 
-    pub fn ended(&self, outcomes: &[Outcome], now: Instant) {
+    /// Adds jobs that have ended, and says what shares of their workers' time they have taken.
+    pub fn ended<'a>(&self, outcomes: &'a [Outcome], now: Instant) -> Vec<Share<'a>> {
         let jobs = ByStatus::of(outcomes);
         let mut figures = self.figures();
         figures.ended = figures.ended.plus(jobs);
@@ -181,6 +182,7 @@ impl Counters {
         if let Some(picture) = &mut *self.picture() {
             picture.ended(outcomes, &shares, now);
         }
+        shares
     }
 
     pub fn restored(&self, outcomes: &[Outcome]) {

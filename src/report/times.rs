@@ -65,13 +65,15 @@ pub fn shares(outcomes: &[Outcome]) -> Vec<Share<'_>> {
         while let Some(outcome) =
             rest.next_if(|next| next.elapsed.is_zero() && next.worker == first.worker && next.host == first.host)
         {
-            shares.push(Share { outcome, began: first.began, elapsed: Duration::ZERO });
+            shares.push(Share { outcome, began: None, elapsed: Duration::ZERO });
         }
         let jobs = u32::try_from(shares.len() - start).unwrap_or(u32::MAX);
         let each = first.elapsed / jobs;
-        for (place, share) in (0..).zip(&mut shares[start..]) {
+        let mut began = first.began;
+        for share in &mut shares[start..] {
             share.elapsed = each;
-            share.began = share.began.and_then(|began| began.checked_add(each.saturating_mul(place)));
+            share.began = began;
+            began = began.and_then(|began| began.checked_add(each));
         }
     }
     shares

@@ -1,7 +1,7 @@
 //! `--joblog`: a line for each job that has ended, with the columns of GNU parallel's `--joblog`, so that what reads that
 //! reads this. Jobs that were never begun are not in it, and those from a journal are in the log of the run that ran them.
 
-use std::fmt::Write as _;
+use std::io::Write as _;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::digits::{decimal, integer};
@@ -13,11 +13,12 @@ use crate::words::outcome::{Outcome, Status, error_text};
 #[derive(Debug)]
 pub struct JobLog {
     file: Stream,
+    /// How the line of a job ends that is ok: its exit value and signal, and the last column.
+    ok: Vec<u8>,
     /// What stands in the last column.
     command: String,
     /// The field of a job that is its own name, and follows the command.
     id: Option<String>,
-    line: String,
 }
 
 /// The width of the column JobRuntime.
@@ -26,8 +27,9 @@ const HEADER: &str = "Seq\tHost\tStarttime\tJobRuntime\tSend\tReceive\tExitval\t
 
 impl JobLog {
     pub fn new(mut file: Stream, command: &str, id: Option<String>) -> JobLog {
-        file.write(HEADER.as_bytes());
-        JobLog { file, command: one_line(command), id, line: String::new() }
+        file.text().extend_from_slice(HEADER.as_bytes());
+        let command = one_line(command);
+        JobLog { file, ok: format!("\t0\t0\t{command}").into_bytes(), command, id }
     }
 
     pub fn ended(&mut self, outcomes: &[Outcome], now: Instant) {
@@ -41,42 +43,37 @@ impl JobLog {
     /// `began` is the time since 1970.
     fn write(&mut self, outcome: &Outcome, began: Duration) {
         let Outcome { job, payload, elapsed, .. } = outcome;
-        let (exit, signal) = exit_of(outcome);
-        let line = &mut self.line;
-        line.clear();
+        let line = self.file.text();
         integer(job.number, line);
-        line.push('\t');
         match outcome.host.name() {
-            None => line.push(':'),
-            Some(name) => line.push_str(&one_line(&name)),
+            None => line.extend_from_slice(b"\t:\t"),
+            // Writing to a Vec cannot fail, here and below.
+            Some(name) => drop(write!(line, "\t{}\t", one_line(&name))),
         }
-        line.push('\t');
         decimal(began.as_secs(), began.subsec_millis(), line);
-        line.push('\t');
+        line.push(b'\t');
         // Three digits and the point are behind the whole seconds.
         let digits = elapsed.as_secs().checked_ilog10().map_or(1, |digits| digits as usize + 1);
-        line.push_str(&"          "[..(RUNTIME - 4).saturating_sub(digits)]);
+        line.extend_from_slice(&b"          "[..(RUNTIME - 4).saturating_sub(digits)]);
         decimal(elapsed.as_secs(), elapsed.subsec_millis(), line);
         for bytes in [job.data.len(), payload.len()] {
-            line.push('\t');
+            line.push(b'\t');
             integer(bytes as u64, line);
         }
-        if (exit, signal) == (0, 0) {
-            line.push_str("\t0\t0\t");
-        } else {
-            // Writing to a String cannot fail, here and below.
-            let _ = write!(line, "\t{exit}\t{signal}\t");
+        match exit_of(outcome) {
+            (0, 0) => line.extend_from_slice(&self.ok),
+            (exit, signal) => drop(write!(line, "\t{exit}\t{signal}\t{}", self.command)),
         }
-        line.push_str(&self.command);
         if let Some(id) = self.id.as_ref().and_then(|name| field(&job.data, name)) {
-            let _ = write!(self.line, " {}", one_line(id.get()));
+            drop(write!(line, " {}", one_line(id.get())));
         }
-        self.line.push('\n');
-        self.file.write(self.line.as_bytes());
+        line.push(b'\n');
+        self.file.wrote();
     }
 
-    pub fn flush(&mut self) {
-        self.file.flush();
+    /// See [`Stream::show`].
+    pub fn show(&mut self, now: Instant) -> Option<Instant> {
+        self.file.show(now)
     }
 
     pub fn finish(&mut self) -> Option<Error> {

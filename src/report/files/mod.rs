@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use super::counters::Figures;
 use super::settings::ReportSettings;
+use super::times::{Share, shares};
 use super::whole_file::WholeFile;
 use crate::text::destination::Destination;
 use crate::words::doing::Spell;
@@ -62,13 +63,13 @@ impl ReportFiles {
 }
 
 impl JobFiles {
-    /// Jobs have ended in this run; `now` is the time on its clock.
-    pub fn ended(&mut self, outcomes: &[Outcome], now: Instant) {
+    /// Jobs have ended in this run, and have taken these shares of their workers' time; `now` is the time on its clock.
+    pub fn ended(&mut self, outcomes: &[Outcome], shares: &[Share], now: Instant) {
         if let Some(joblog) = &mut self.joblog {
             joblog.ended(outcomes, now);
         }
         if let Some(trace) = &mut self.trace {
-            trace.ended(outcomes);
+            trace.ended(shares);
         }
         if let Some((_, _, junit)) = &mut self.junit {
             junit.ended(outcomes);
@@ -85,7 +86,7 @@ impl JobFiles {
     /// An attempt has failed, and its job is to be run again.
     pub fn retried(&mut self, failure: &Outcome) {
         if let Some(trace) = &mut self.trace {
-            trace.ended(std::slice::from_ref(failure));
+            trace.ended(&shares(std::slice::from_ref(failure)));
         }
     }
 
@@ -101,11 +102,10 @@ impl JobFiles {
         self.trace.as_ref().and_then(Trace::notice)
     }
 
-    /// Nothing more is there to be told now, so whoever reads the files is shown all of it.
-    pub fn flush(&mut self) {
-        if let Some(joblog) = &mut self.joblog {
-            joblog.flush();
-        }
+    /// Nothing more is there to be told now, so whoever reads the files is shown all of it, but not too often: it may be
+    /// said when that is due instead. `now` is the real time.
+    pub fn show(&mut self, now: Instant) -> Option<Instant> {
+        self.joblog.as_mut().and_then(|joblog| joblog.show(now))
     }
 
     /// Ends the files, and says what went wrong with them. The run has taken `elapsed`.

@@ -9,12 +9,12 @@
 //! half of the rest with every second one, and so on. Failed jobs are left out last.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
+use std::io::Write as _;
 use std::time::{Duration, Instant};
 
 use super::digits::{decimal, integer};
 use super::stream::Stream;
-use crate::report::times::shares;
+use crate::report::times::Share;
 use crate::text::people::count;
 use crate::words::doing::{Occupation, Spell};
 use crate::words::error::Error;
@@ -34,7 +34,6 @@ pub struct Trace {
     /// How many tracks there are.
     count: usize,
     sampling: Sampling,
-    text: String,
 }
 
 /// What may still be written, and which slices are.
@@ -68,17 +67,17 @@ impl Trace {
     fn with_limit(file: Stream, start: Instant, names: SlotNames, limit: usize) -> Trace {
         let sampling =
             Sampling { limit: limit - END, written: 0, next: (limit - END) / 2, every: 1, seen: 0, shown: 0 };
-        let mut trace = Trace { file, start, tracks: BTreeMap::new(), names, count: 0, sampling, text: String::new() };
-        trace.text.push_str(
-            "[\n{\"ph\":\"M\",\"name\":\"process_name\",\"pid\":1,\"tid\":0,\"args\":{\"name\":\"forkpool\"}}",
+        let mut trace = Trace { file, start, tracks: BTreeMap::new(), names, count: 0, sampling };
+        trace.file.text().extend_from_slice(
+            b"[\n{\"ph\":\"M\",\"name\":\"process_name\",\"pid\":1,\"tid\":0,\"args\":{\"name\":\"forkpool\"}}",
         );
-        trace.put();
+        trace.wrote();
         trace
     }
 
-    /// Jobs have ended in this run, or attempts of them.
-    pub fn ended(&mut self, outcomes: &[Outcome]) {
-        for share in shares(outcomes) {
+    /// Jobs have ended in this run, or attempts of them, which have taken these shares of their workers' time.
+    pub fn ended(&mut self, shares: &[Share]) {
+        for share in shares {
             let (Some(slot), Some(began)) = (share.outcome.worker, share.began) else { continue };
             if !self.sampling.takes(share.outcome.status) {
                 continue;
@@ -86,24 +85,26 @@ impl Trace {
             let begin = began.saturating_duration_since(self.start);
             let host = share.outcome.host;
             let track = self.track((host.number(), slot), begin, begin + share.elapsed);
-            let Outcome { job, status, attempts, payload, .. } = share.outcome;
-            self.slice(status.name(), track, begin, share.elapsed);
-            self.text.push_str("job ");
-            integer(job.number, &mut self.text);
-            self.text.push('"');
+            self.slice(share.outcome.status.name(), track, begin, share.elapsed);
+            let text = self.file.text();
+            text.extend_from_slice(b"job ");
+            integer(share.outcome.job.number, text);
+            text.push(b'"');
+            let Outcome { status, attempts, payload, .. } = share.outcome;
             // The first attempt of a job that is ok has nothing more to say, and is what most slices are.
             if *attempts > 1 || *status != Status::Ok {
-                // Writing to a String cannot fail, here and below.
-                let _ = write!(self.text, ",\"args\":{{\"attempt\":{attempts}");
+                // Writing to a Vec cannot fail, here and below.
+                let _ = write!(text, ",\"args\":{{\"attempt\":{attempts}");
                 if *status != Status::Ok {
                     let error = format!("{}: {}", error_text(payload, "name"), error_text(payload, "message"));
                     let error: String = error.chars().take(LETTERS).collect();
-                    let _ = write!(self.text, ",\"error\":{}", serde_json::Value::from(error));
+                    let _ = write!(text, ",\"error\":{}", serde_json::Value::from(error));
                 }
-                self.text.push_str(if *status == Status::Ok { "}" } else { "},\"cname\":\"terrible\"" });
+                let end = if *status == Status::Ok { "}" } else { "},\"cname\":\"terrible\"" };
+                text.extend_from_slice(end.as_bytes());
             }
-            self.text.push('}');
-            self.put();
+            text.push(b'}');
+            self.wrote();
             self.thin_out(begin + share.elapsed);
         }
     }
@@ -117,15 +118,13 @@ impl Trace {
         let lasts = spell.to.saturating_duration_since(spell.from);
         let track = self.track((0, spell.slot), begin, begin + lasts);
         self.slice("worker", track, begin, lasts);
-        self.text.push_str(spell.occupation.name());
-        self.text.push_str("\"}");
-        self.put();
+        let _ = write!(self.file.text(), "{}\"}}", spell.occupation.name());
+        self.wrote();
     }
 
     /// Ends the file, and says what went wrong with it.
     pub fn finish(&mut self) -> Option<Error> {
-        self.text.push_str("\n]\n");
-        self.file.write(self.text.as_bytes());
+        self.file.text().extend_from_slice(b"\n]\n");
         self.file.finish()
     }
 
@@ -157,7 +156,7 @@ impl Trace {
         let name = serde_json::Value::from(name);
         let order = (usize::from(host) * 1000 + slot as usize) * 1000 + place;
         let _ = write!(
-            self.text,
+            self.file.text(),
             ",\n{{\"ph\":\"M\",\"name\":\"thread_name\",\"pid\":1,\"tid\":{track},\"args\":{{\"name\":{name}}}}},\n\
              {{\"ph\":\"M\",\"name\":\"thread_sort_index\",\"pid\":1,\"tid\":{track},\"args\":{{\"sort_index\":{order}}}}}"
         );
@@ -166,37 +165,37 @@ impl Trace {
 
     /// The beginning of a slice, up to its name.
     fn slice(&mut self, category: &str, track: usize, begin: Duration, lasts: Duration) {
-        let text = &mut self.text;
-        text.push_str(",\n{\"ph\":\"X\",\"cat\":\"");
-        text.push_str(category);
-        text.push_str("\",\"pid\":1,\"tid\":");
+        let text = self.file.text();
+        text.extend_from_slice(b",\n{\"ph\":\"X\",\"cat\":\"");
+        text.extend_from_slice(category.as_bytes());
+        text.extend_from_slice(b"\",\"pid\":1,\"tid\":");
         integer(track as u64, text);
-        for (field, time) in [(",\"ts\":", begin), (",\"dur\":", lasts)] {
-            text.push_str(field);
-            micros(time, text);
-        }
-        text.push_str(",\"name\":\"");
+        text.extend_from_slice(b",\"ts\":");
+        micros(begin, text);
+        text.extend_from_slice(b",\"dur\":");
+        micros(lasts, text);
+        text.extend_from_slice(b",\"name\":\"");
     }
 
     /// Shows fewer slices from now on, if so much is written that it is time, and says so in the trace.
     fn thin_out(&mut self, now: Duration) {
         if self.sampling.thin_out() {
+            let text = self.file.text();
             let _ = write!(
-                self.text,
+                text,
                 ",\n{{\"ph\":\"i\",\"s\":\"g\",\"name\":\"from here on 1 of {} jobs that are ok is shown\",\"pid\":1,\
                  \"tid\":0,\"ts\":",
                 self.sampling.every
             );
-            micros(now, &mut self.text);
-            self.text.push('}');
-            self.put();
+            micros(now, text);
+            text.push(b'}');
+            self.wrote();
         }
     }
 
-    fn put(&mut self) {
-        self.sampling.written += self.text.len();
-        self.file.write(self.text.as_bytes());
-        self.text.clear();
+    fn wrote(&mut self) {
+        self.sampling.written = self.file.length();
+        self.file.wrote();
     }
 }
 
@@ -225,8 +224,9 @@ impl Sampling {
 }
 
 /// Microseconds with the nanoseconds behind the point, so that nothing is rounded.
-fn micros(time: Duration, out: &mut String) {
-    decimal(u64::try_from(time.as_micros()).unwrap_or(u64::MAX), time.subsec_nanos() % 1000, out);
+fn micros(time: Duration, out: &mut Vec<u8>) {
+    let whole = time.as_secs().saturating_mul(1_000_000).saturating_add(time.subsec_micros().into());
+    decimal(whole, time.subsec_nanos() % 1000, out);
 }
 
 #[cfg(test)]
@@ -236,6 +236,7 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
+    use crate::report::times::shares;
     use crate::testing::outcome;
     use crate::text::destination::{Destination, Old};
 
@@ -273,7 +274,7 @@ mod tests {
                 let end = start + Duration::from_micros(number * 10 + 1000);
                 let lasts = random.u64(0..1000);
                 let began = end.checked_sub(Duration::from_micros(lasts)).unwrap();
-                trace.ended(&[attempt(number, random.u32(0..3), began, lasts)]);
+                trace.ended(&shares(&[attempt(number, random.u32(0..3), began, lasts)]));
             }
             let spell =
                 Spell { slot: 1, occupation: Occupation::Down, from: start, to: start + Duration::from_secs(1) };
@@ -289,7 +290,7 @@ mod tests {
     fn answers_that_came_together_share_their_time() {
         let (events, ..) = traced(LIMIT, |trace, start| {
             let late = start + Duration::from_micros(90);
-            trace.ended(&[attempt(1, 0, start, 90), attempt(2, 0, late, 0), attempt(3, 0, late, 0)]);
+            trace.ended(&shares(&[attempt(1, 0, start, 90), attempt(2, 0, late, 0), attempt(3, 0, late, 0)]));
         });
         assert_eq!(slices(&events), [(1, 0, 30_000), (1, 30_000, 60_000), (1, 60_000, 90_000)]);
     }
@@ -299,7 +300,7 @@ mod tests {
         let limit = 1 << 20;
         let (events, notice, length) = traced(limit, |trace, start| {
             for number in 0..100_000 {
-                trace.ended(&[attempt(number, 0, start + Duration::from_micros(number), 1)]);
+                trace.ended(&shares(&[attempt(number, 0, start + Duration::from_micros(number), 1)]));
             }
         });
         assert!(length < limit, "{length}");
@@ -318,7 +319,8 @@ mod tests {
         let (events, ..) = traced(LIMIT, |trace, start| {
             let payload = serde_json::json!({"name": "E\"\u{2028}", "message": "\u{0}</script>".repeat(1000)});
             let failed = attempt(1, 0, start, 5);
-            trace.ended(&[Outcome { payload: payload.to_string().into(), status: Status::Error, ..failed }]);
+            let failed = Outcome { payload: payload.to_string().into(), status: Status::Error, ..failed };
+            trace.ended(&shares(&[failed]));
         });
         let error = events.last().unwrap()["args"]["error"].as_str().unwrap();
         assert!(error.starts_with("E\"\u{2028}: \u{0}</script>") && error.chars().count() == LETTERS, "{error}");
