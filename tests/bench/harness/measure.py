@@ -22,6 +22,8 @@ class Contender:
     form: str = "records"
     ordered: bool = True
     env: dict = field(default_factory=dict)
+    # Files that it writes besides. They are not there before.
+    writes: list = field(default_factory=list)
     # The memory of all its processes is measured, with what they share counted once, and not only that of the runner.
     with_children: bool = False
     # Why it cannot run here.
@@ -44,6 +46,8 @@ class Wrong(Exception):
 def run(contender, bench):
     out, err = bench.scratch / "out", bench.scratch / "err"
     env = {**bench.env, **contender.env}
+    for path in contender.writes:
+        path.unlink(missing_ok=True)
     with open(contender.stdin or os.devnull, "rb") as stdin, open(out, "wb") as stdout, open(err, "wb") as stderr:
         begin = time.perf_counter()
         child = subprocess.Popen(contender.argv, stdin=stdin, stdout=stdout, stderr=stderr, env=env)
@@ -56,6 +60,9 @@ def run(contender, bench):
         if child.returncode != 0:
             raise Wrong(f"exit status {child.returncode}")
         check(out, contender)
+        for path in contender.writes:
+            if not path.exists() or path.stat().st_size == 0:
+                raise Wrong(f"nothing in {path.name}")
     except Wrong as wrong:
         words = err.read_text(errors="replace")[-2000:]
         raise Wrong(f"{contender.name}: {wrong}\n{' '.join(map(str, contender.argv))[:500]}\n{words}") from None
