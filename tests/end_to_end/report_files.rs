@@ -1,11 +1,14 @@
 //! The files that tell of a run: others read them, so they are read here as others would.
 
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use serde_json::json;
 
-use crate::support::{chaotic, installed, lines, project, shell};
+use crate::support::{chaos, chaotic, forkpool, importable, installed, lines, project, shell, wait_for};
 
 /// A run of jobs that end in different ways, with these options; status 1.
 fn mixed(options: &str, folder: &Path) {
@@ -84,13 +87,58 @@ fn metrics_are_what_prometheus_reads() {
     has("forkpool_jobs{run=\"night\",status=\"died\"} 1");
     has("forkpool_run_exit_status{run=\"night\"} 1");
     has("forkpool_job_seconds_count{run=\"night\"} 4");
-    let parse = "from prometheus_client.parser import text_string_to_metric_families as parse\n\
-        names = {family.name: family.type for family in parse(open('night.prom').read())}\n\
-        assert names['forkpool_jobs'] == 'gauge' and names['forkpool_job_seconds'] == 'summary', names\n";
-    let there = shell("python3 -c 'import prometheus_client'", folder.path()).end().status == 0;
-    if there {
-        shell(&format!("python3 -c \"{parse}\""), folder.path()).end().check_status(0);
+}
+
+/// The samples of a file as Prometheus' own parser reads them: the name, the labels but `run`, the value. Checks that
+/// all have this `run`, and that each family has a type and a help.
+fn samples(file: &Path, run: &str) -> BTreeMap<String, f64> {
+    const READ: &str = "\
+import json, sys
+from prometheus_client.parser import text_string_to_metric_families
+found = {}
+for family in text_string_to_metric_families(open(sys.argv[1], newline='').read()):
+    assert family.type in ('gauge', 'summary') and family.documentation, family
+    for name, labels, value, *_ in family.samples:
+        assert labels.pop('run') == sys.argv[2], (name, labels)
+        key = ' '.join([name, *labels.values()])
+        assert key not in found, key
+        found[key] = value
+print(json.dumps(found))
+";
+    let ended = std::process::Command::new("python3").args(["-c", READ]).arg(file).arg(run).output().unwrap();
+    assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+    serde_json::from_slice(&ended.stdout).unwrap()
+}
+
+#[test]
+fn a_parser_of_prometheus_reads_the_metrics_during_and_after_a_run_whatever_names_there_are() {
+    if !importable("prometheus_client") {
+        return;
     }
+    let folder = tempfile::tempdir().unwrap();
+    let evil = "} 1\n# TYPE evil counter\nevil{a=\"\\";
+    let (file, go) = (folder.path().join(format!("{evil}.prom")), folder.path().join("go"));
+    let error = json!({"name": evil, "message": evil});
+    let jobs =
+        lines(&[json!({"do": "error", "error": error}), json!({"do": "wait", "wait": go}), json!({"do": "crash"})]);
+    let running = forkpool(["-q", "-j1", "--protocol", "json", "--metrics"].map(OsStr::new).into_iter().chain([
+        file.as_os_str(),
+        OsStr::new("--"),
+        OsStr::new(chaos()),
+        OsStr::new("--ready"),
+    ]));
+    let running = running.stdin(jobs).start();
+    let has_failed = |samples: &BTreeMap<String, f64>| samples["forkpool_jobs error"] == 1.0;
+    let look = || file.exists().then(|| samples(&file, evil)).filter(has_failed);
+    let during = wait_for(Duration::from_secs(60), look).expect("the file is refreshed");
+    assert_eq!(during["forkpool_running"], 1.0, "{during:?}");
+    assert!(!during.contains_key("forkpool_run_exit_status"), "{during:?}");
+    fs::write(go, "").unwrap();
+    running.end().check_status(1);
+    let after = samples(&file, evil);
+    let figures = ["running", "jobs ok", "jobs error", "jobs died", "run_exit_status", "job_seconds_count"];
+    assert_eq!(figures.map(|name| after[&format!("forkpool_{name}")]), [0.0, 1.0, 1.0, 1.0, 1.0, 3.0], "{after:?}");
+    assert!(after.contains_key("forkpool_job_seconds 0.95") && !after.keys().any(|name| name.contains("evil")));
 }
 
 // ---- --trace ----
@@ -130,7 +178,7 @@ fn a_trace_has_a_slice_for_each_attempt_and_none_that_overlap_on_a_track() {
 // ---- --report ----
 
 /// A page as a browser sees it, with its scripts run: the text of the elements that are named.
-fn figures(page: &Path) -> std::collections::BTreeMap<String, String> {
+fn figures(page: &Path) -> BTreeMap<String, String> {
     let home = tempfile::tempdir().unwrap();
     let command = format!(
         "timeout 60 chromium --headless --no-sandbox --disable-gpu --user-data-dir={} --dump-dom 'file://{}' 2>/dev/null",

@@ -20,6 +20,8 @@ use crate::words::outcome::Status;
 
 /// The time between two writes: node_exporter is asked every 15 s or so.
 pub const REFRESH: Duration = Duration::from_secs(10);
+/// The time until the first one: a run that has begun soon shows, and one that is refused at once does not.
+const FIRST: Duration = Duration::from_secs(1);
 
 pub struct Metrics {
     shared: Arc<Shared>,
@@ -62,9 +64,11 @@ impl Metrics {
         let (end, ended) = bounded(0);
         let of_thread = Arc::clone(&shared);
         let refresh = move || {
-            while ended.recv_timeout(every) == Err(RecvTimeoutError::Timeout) {
+            let mut wait = FIRST.min(every);
+            while ended.recv_timeout(wait) == Err(RecvTimeoutError::Timeout) {
                 // What fails now is tried again, and told if it fails at the end of the run.
                 let _ = of_thread.write(Phase::Running);
+                wait = every;
             }
         };
         // What is written in place, such as a pipe, is written once.

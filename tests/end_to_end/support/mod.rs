@@ -329,6 +329,18 @@ pub fn installed(program: &str) -> bool {
     false
 }
 
+/// Whether a library of Python that a test needs is installed. Where nothing may be skipped, one that is not is a failure.
+#[track_caller]
+pub fn importable(library: &str) -> bool {
+    let import = Command::new("python3").args(["-c", &format!("import {library}")]).stderr(Stdio::null()).status();
+    if installed("python3") && import.is_ok_and(|status| status.success()) {
+        return true;
+    }
+    assert!(!console::all_must_run(), "{library} is not installed for Python");
+    console::skip(&format!("{library} is not installed for Python"));
+    false
+}
+
 /// Checks all cases at once, for those that mostly wait.
 pub fn side_by_side<T: Send>(cases: impl IntoIterator<Item = T>, check: impl Fn(T) + Sync) {
     let check = &check;
