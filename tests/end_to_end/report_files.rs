@@ -177,8 +177,8 @@ fn a_trace_has_a_slice_for_each_attempt_and_none_that_overlap_on_a_track() {
 
 // ---- --report ----
 
-/// A page as a browser sees it, with its scripts run: the text of the elements that are named.
-fn figures(page: &Path) -> BTreeMap<String, String> {
+/// What a browser makes of a page: the document, once its scripts have run.
+fn document(page: &Path) -> String {
     let home = tempfile::tempdir().unwrap();
     let command = format!(
         "timeout 60 chromium --headless --no-sandbox --disable-gpu --user-data-dir={} --dump-dom 'file://{}' 2>/dev/null",
@@ -186,15 +186,17 @@ fn figures(page: &Path) -> BTreeMap<String, String> {
         page.display()
     );
     let dom = std::process::Command::new("sh").arg("-c").arg(command).output().unwrap();
-    let dom = String::from_utf8(dom.stdout).unwrap();
-    assert!(dom.contains("<th scope=\"col\"><button>"), "the script has run: {}", dom.len());
-    assert!(!dom.contains("evil"), "nothing from outside has run");
+    String::from_utf8(dom.stdout).unwrap()
+}
+
+/// The text of the elements that are named.
+fn figures(document: &str) -> BTreeMap<String, String> {
     let element = |rest: &str| {
         let (name, rest) = rest.split_once('"')?;
         let text = rest.split_once('>')?.1.split_once('<')?.0;
         Some((name.to_owned(), text.to_owned()))
     };
-    dom.split("data-figure=\"").skip(1).filter_map(element).collect()
+    document.split("data-figure=\"").skip(1).filter_map(element).collect()
 }
 
 #[test]
@@ -218,7 +220,10 @@ fn the_report_says_what_the_summary_says() {
         return;
     }
     let summary: serde_json::Value = serde_json::from_slice(&fs::read(folder.path().join("s.json")).unwrap()).unwrap();
-    let figures = figures(&folder.path().join("r.html"));
+    let document = document(&folder.path().join("r.html"));
+    assert!(document.contains("<th scope=\"col\"><button>"), "the script has run: {}", document.len());
+    assert!(!document.contains("evil"), "nothing from outside has run");
+    let figures = figures(&document);
     for (figure, value) in [
         ("jobs", &summary["jobs"]),
         ("ok", &summary["ok"]),
@@ -229,6 +234,41 @@ fn the_report_says_what_the_summary_says() {
         assert_eq!(figures[figure], value.to_string(), "{figure}");
     }
     assert!(figures.contains_key("bound") && figures.contains_key("p95"), "{figures:?}");
+}
+
+#[test]
+fn the_report_fits_a_small_screen_and_says_everything_without_script() {
+    if !installed("chromium") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let long = "x".repeat(1000);
+    let error = json!({"name": long, "message": long, "hint": long});
+    let jobs = lines(&[json!({"do": "error", "error": error, "long": long}), json!({"do": "crash"}), json!({})]);
+    let options = format!("-q -j 2 -o out --report r.html --redact {long} -- --ready");
+    chaotic(&options).stdin(jobs).current_dir(folder.path()).end().check_status(1);
+    let page = fs::read_to_string(folder.path().join("r.html")).unwrap();
+    let page = page.replace('&', "&amp;").replace('"', "&quot;");
+    // The page in two frames, in the first of which no script runs. What is told of each is its width, how much wider its
+    // document is, and whether a script has made buttons.
+    const MEASURE: &str = "onload = () => {
+        for (const {contentDocument: page, contentWindow: {innerWidth}} of document.querySelectorAll('iframe')) {
+            const shown = document.createElement('section'), root = page.documentElement;
+            shown.dataset.width = `${innerWidth} ${root.scrollWidth - root.clientWidth} ${page.querySelector('button') !== null}`;
+            shown.append(...[...page.querySelectorAll('[data-figure]')].map((figure) => figure.cloneNode(true)));
+            document.body.append(shown);
+        }
+    }";
+    let frame = |sandbox: &str| format!("<iframe {sandbox} style='width:400px;border:0' srcdoc=\"{page}\"></iframe>");
+    let both = format!("{}{}", frame("sandbox=allow-same-origin"), frame(""));
+    let path = folder.path().join("frames.html");
+    fs::write(&path, format!("<!DOCTYPE html><body>{both}<script>{MEASURE}</script>")).unwrap();
+    let document = document(&path);
+    let [_, without, with] = document.split("<section data-width=\"").collect::<Vec<_>>()[..] else {
+        panic!("the pages are measured: {}", document.len())
+    };
+    assert!(without.starts_with("400 0 false") && with.starts_with("400 0 true"), "{without}\n{with}");
+    assert_eq!((&figures(without)["jobs"][..], figures(without)), ("3", figures(with)));
 }
 
 #[test]

@@ -25,17 +25,19 @@ const HEIGHT: f64 = 100.0;
 pub fn shares(spent: &Spent, what: &str, html: &mut Html) {
     let total: f64 = spent.iter().map(Duration::as_secs_f64).sum();
     html.line(&format!("<div class=\"shares\" role=\"img\" aria-label=\"{what}: {}\">", words_of(spent)));
-    let some = || Occupation::ALL.iter().zip(spent).filter(|(_, time)| !time.is_zero());
-    for (occupation, time) in some() {
-        let percent = time.as_secs_f64() / total.max(1e-9) * 100.0;
+    // What would be told as 0.0 % is left out.
+    let some = || {
+        let percents = spent.iter().map(|time| time.as_secs_f64() / total.max(1e-9) * 100.0);
+        Occupation::ALL.iter().zip(percents).filter(|(_, percent)| *percent >= 0.05)
+    };
+    for (occupation, percent) in some() {
         let (class, name) = (class_of(*occupation), occupation.name());
         html.line(&format!(
             "<span class=\"{class}\" style=\"width:{percent:.2}%\" title=\"{name}: {percent:.1} %\"></span>"
         ));
     }
     html.line("</div><ul class=\"legend\">");
-    for (occupation, time) in some() {
-        let percent = time.as_secs_f64() / total.max(1e-9) * 100.0;
+    for (occupation, percent) in some() {
         html.line(&format!("<li><i class=\"{}\"></i>{} {percent:.1} %</li>", class_of(*occupation), occupation.name()));
     }
     html.line("</ul>");

@@ -157,17 +157,23 @@ fn header(summary: &Summary, facts: &Facts, html: &mut Html) {
 /// What can be done now: the commands.
 fn next(summary: &Summary, facts: &Facts, html: &mut Html) {
     html.line("<section><h2>Run it again</h2>");
-    html.line(&format!("<p>The whole run:</p><pre><code>{}</code></pre>", text(&facts.command)));
+    html.line(&format!("<p>The whole run:</p>{}", command(&facts.command)));
     match &summary.next {
         Next::Nothing => {}
         Next::Hint(words) => html.line(&format!("<p>Another time: {}.</p>", text(words))),
         Next::GoOn(again) | Next::RunFailed(again) => {
             let what = if matches!(summary.next, Next::GoOn(_)) { "What is left of it" } else { "Only what failed" };
             let stdin = if again.needs_stdin { ", with the same input on stdin" } else { "" };
-            html.line(&format!("<p>{what}{stdin}:</p><pre><code>{}</code></pre>", text(&again.command)));
+            html.line(&format!("<p>{what}{stdin}:</p>{}", command(&again.command)));
         }
     }
     html.line("</section>");
+}
+
+/// A command, in which lines break between words.
+fn command(command: &str) -> String {
+    let words: Vec<String> = command.split(' ').map(|word| format!("<span>{}</span>", text(word))).collect();
+    format!("<pre><code>{}</code></pre>", words.join(" "))
 }
 
 fn bound_by(picture: &Picture, facts: &Facts, html: &mut Html) {
