@@ -2,9 +2,9 @@
 //! counts them, and decides when the run is over or has failed enough.
 //!
 //! The collector flushes when nothing more is waiting, never on a timer: a job typed by hand is answered at once, a
-//! million of them are written in large pieces. Only the files that tell of jobs may have to wait for a moment. When an output fails it goes on receiving, so that every thread before
-//! it can end, and writes no more. When the temporary directory fails the run ends as well, but every job that was read
-//! still gets its record.
+//! million of them are written in large pieces. Only the files that tell of jobs may have to wait for a moment. When an
+//! output fails it goes on receiving, so that every thread before it can end, and writes no more. When the temporary
+//! directory fails the run ends as well, but every job that was read still gets its record.
 
 use std::io;
 use std::sync::Arc;
