@@ -80,10 +80,10 @@ impl Gate {
         self.announced.drain(..).chain(self.waiting.drain(..)).collect()
     }
 
-    /// The numbers of the jobs that have not been announced, in their order.
+    /// The numbers of the jobs that were announced last, so many.
     #[cfg(test)]
-    pub fn waiting_jobs(&self) -> Vec<u64> {
-        self.waiting.iter().map(|sent| sent.job.number).collect()
+    pub fn announced_last(&self, count: usize) -> Vec<u64> {
+        self.announced.range(self.announced.len() - count..).map(|sent| sent.job.number).collect()
     }
 
     pub fn is_empty(&self) -> bool {

@@ -125,14 +125,7 @@ impl Pool {
                 }
             }
         };
-        let limits = Limits {
-            window: settings.window,
-            memory: settings.memory,
-            queued: workers * settings.ahead(),
-            workers,
-            leaves_out: settings.hosts.is_some(),
-        };
-        let dispatch = Arc::new(Dispatch::new(limits, settings.rate, has_worked, fresh, ring));
+        let dispatch = Arc::new(Dispatch::new(limits(&settings), settings.rate, has_worked, fresh, ring));
         let template = if settings.preload {
             children::adopt_orphans().map_err(starved)?;
             // No worker is started before there is something to fork it from.
@@ -182,6 +175,17 @@ impl Pool {
         let keeper = self.template.as_ref().map(|template| starter.start_keeper(template)).transpose()?;
         let first = starter.start(0)?;
         Ok(Workers { starter, threads: vec![first], others: None, keeper })
+    }
+}
+
+/// What the settings allow to be between the input and the output.
+pub fn limits(settings: &PoolSettings) -> Limits {
+    Limits {
+        window: settings.window,
+        memory: settings.memory,
+        queued: settings.workers * settings.ahead(),
+        workers: settings.workers,
+        leaves_out: settings.hosts.is_some(),
     }
 }
 

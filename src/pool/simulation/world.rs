@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use crossbeam_channel::Sender;
 
-use super::super::dispatch::{Dispatch, Limits, Wakes, WorkerState};
+use super::super::dispatch::{Dispatch, Wakes, WorkerState};
 use super::super::exited::{Exited, How};
+use super::super::limits;
 use super::super::policies::{RecyclePolicy, RetryPolicy, start_budget};
 use super::super::seat::{Seat, account};
 use super::super::session::Session;
@@ -109,14 +110,7 @@ impl World {
         let surroundings = Rc::new(RefCell::new(Surroundings::new(&scenario, now)));
         let rung = Arc::new(Mutex::new(Rung::default()));
         let (jobs, fresh) = crossbeam_channel::bounded(1);
-        let limits = Limits {
-            window: settings.window,
-            memory: settings.memory,
-            queued: settings.workers * settings.ahead(),
-            workers: settings.workers,
-            leaves_out: false,
-        };
-        let dispatch = Arc::new(Dispatch::new(limits, scenario.rate, false, fresh, ring(&rung)));
+        let dispatch = Arc::new(Dispatch::new(limits(&settings), scenario.rate, false, fresh, ring(&rung)));
         let slot = |number: usize| {
             let machine = SimulatedMachine::new(Rc::clone(&surroundings));
             let ear = SimulatedEar { surroundings: Rc::clone(&surroundings) };
