@@ -8,6 +8,7 @@
 mod dispatcher;
 mod ledger;
 mod renewal;
+mod slot_set;
 mod slots;
 mod standing;
 mod starts;

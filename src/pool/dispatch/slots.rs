@@ -1,5 +1,6 @@
 //! The slots as the dispatcher sees them: who sleeps, what each could do with a job, and who has been called.
 
+use super::slot_set::SlotSet;
 use super::standing::{Recycling, Standing, WorkerState};
 use super::waiting::Fits;
 
@@ -53,11 +54,12 @@ impl Need {
     }
 }
 
-/// All slots, and how many of each kind there are, so that finding nobody to wake costs nothing.
+/// All slots, who of them sleeps, and how many of each kind there are, so that finding somebody to wake, or nobody, costs
+/// next to nothing, however many there are.
 #[derive(Debug)]
 pub struct Slots {
     slots: Vec<SlotState>,
-    asleep: [usize; Need::ALL.len()],
+    asleep: [SlotSet; Need::ALL.len()],
     called: [usize; Need::ALL.len()],
     starting: usize,
 }
@@ -66,7 +68,7 @@ impl Slots {
     pub fn new(slots: usize) -> Slots {
         Slots {
             slots: vec![SlotState::Away; slots],
-            asleep: [0; Need::ALL.len()],
+            asleep: Need::ALL.map(|_| SlotSet::new(slots)),
             called: [0; Need::ALL.len()],
             starting: 0,
         }
@@ -83,28 +85,25 @@ impl Slots {
     pub fn set(&mut self, slot: u32, state: SlotState) {
         match std::mem::replace(&mut self.slots[slot as usize], state) {
             SlotState::Away => {}
-            SlotState::Asleep(need) => self.asleep[need as usize] -= 1,
+            SlotState::Asleep(need) => self.asleep[need as usize].remove(slot),
             SlotState::Called(need) => self.called[need as usize] -= 1,
             SlotState::Starting => self.starting -= 1,
         }
         match state {
             SlotState::Away => {}
-            SlotState::Asleep(need) => self.asleep[need as usize] += 1,
+            SlotState::Asleep(need) => self.asleep[need as usize].insert(slot),
             SlotState::Called(need) => self.called[need as usize] += 1,
             SlotState::Starting => self.starting += 1,
         }
     }
 
     pub fn any_asleep(&self) -> bool {
-        self.asleep.iter().any(|&count| count > 0)
+        self.asleep.iter().any(|slots| !slots.is_empty())
     }
 
     /// The first slot that sleeps with this need.
     pub fn find_asleep(&self, need: Need) -> Option<u32> {
-        if self.asleep[need as usize] == 0 {
-            return None;
-        }
-        (0..).zip(&self.slots).find_map(|(slot, state)| (*state == SlotState::Asleep(need)).then_some(slot))
+        self.asleep[need as usize].first()
     }
 
     /// How many slots will come for a job without being called for it: those that have been called already and, if the
@@ -115,7 +114,7 @@ impl Slots {
 
     /// How many slots with an empty worker sleep.
     pub fn idle(&self) -> usize {
-        [Need::Begin, Need::IdleInTurn, Need::Idle].map(|need| self.asleep[need as usize]).iter().sum()
+        [Need::Begin, Need::IdleInTurn, Need::Idle].map(|need| self.asleep[need as usize].len()).iter().sum()
     }
 
     /// How many slots have been called.
