@@ -33,15 +33,7 @@ pub trait Life: Send {
     fn doing(&self, now: Instant) -> Doing;
 
     /// What the slot spends its time with, where an idle worker has no input; `None` if it is over.
-    fn occupation(&self, now: Instant) -> Option<Occupation> {
-        let occupation = match self.doing(now) {
-            Doing::Absent | Doing::Ending => Occupation::Down,
-            Doing::Loading(..) => Occupation::Starting,
-            Doing::Idle => Occupation::NoInput,
-            Doing::Running { .. } => Occupation::Busy,
-        };
-        (!self.is_over()).then_some(occupation)
-    }
+    fn occupation(&self, now: Instant) -> Option<Occupation>;
 
     /// When `tick` must be called at the latest.
     fn deadline(&self, now: Instant) -> Option<Instant>;

@@ -42,7 +42,7 @@ use super::settings::PoolSettings;
 use super::stopping::Stopping;
 use crate::protocol::stream::{self, Order};
 use crate::words::cancel::Level;
-use crate::words::doing::Doing;
+use crate::words::doing::{Doing, Occupation};
 use crate::words::host::{HostId, Way};
 use link::{Asked, Ending, Link, SIGN_OF_LIFE, Stage};
 
@@ -151,6 +151,17 @@ impl Life for HostSession {
             (None, Stage::Loading { since }) => Doing::Loading(now.saturating_duration_since(since), None),
             (None, Stage::Ready) => Doing::Idle,
         }
+    }
+
+    fn occupation(&self, _: Instant) -> Option<Occupation> {
+        Some(match &self.state {
+            State::Over => return None,
+            State::Absent { .. } => Occupation::Down,
+            State::Live(link) if !link.flight.is_empty() => Occupation::Busy,
+            State::Live(link) if !link.is_open() => Occupation::Down,
+            State::Live(link) if link.is_ready() => Occupation::NoInput,
+            State::Live(_) => Occupation::Starting,
+        })
     }
 
     fn deadline(&self, _: Instant) -> Option<Instant> {
