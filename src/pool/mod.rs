@@ -184,7 +184,7 @@ pub fn limits(settings: &PoolSettings) -> Limits {
         window: settings.window,
         memory: settings.memory,
         queued: settings.workers * settings.ahead(),
-        workers: settings.workers,
+        slots: settings.workers,
         leaves_out: settings.hosts.is_some(),
     }
 }

@@ -487,7 +487,10 @@ impl<M: WorkerControl, E: Ear> Seat<M, E> {
                 self.dispatch.proven(self.number);
                 News::Proven
             }
-            Report::HostReady(workers) => News::HostReady(workers),
+            Report::HostReady(workers) => {
+                self.dispatch.keeps(self.number, workers);
+                News::HostReady(workers)
+            }
             Report::Brought(bytes) => News::Brought(bytes),
             Report::GaveUp(error) => News::GaveUp(error),
             Report::NotSerial if self.dispatch.not_serial() => News::NotSerial,

@@ -97,7 +97,7 @@ impl Scene {
 
     fn run_here(self) -> Seen {
         let (sender, messages) = crossbeam_channel::unbounded();
-        let limits = Limits { window: 1024, memory: 1 << 20, queued: 1, workers: 1, leaves_out: false };
+        let limits = Limits { window: 1024, memory: 1 << 20, queued: 1, slots: 1, leaves_out: false };
         let dispatch = Arc::new(Dispatch::new(limits, None, false, crossbeam_channel::never(), |_| {}));
         for mut message in self.messages {
             enter(&dispatch, &mut message);

@@ -117,7 +117,7 @@ impl Dispatcher {
             waiting: Waiting::default(),
             ledger: Ledger::new(limits),
             throttle: Throttle::new(rate),
-            slots: Slots::new(limits.workers),
+            slots: Slots::new(limits.slots),
             orders,
             edition: 0,
             source: SourceState::Reading,
@@ -363,6 +363,12 @@ impl Dispatcher {
     pub fn started(&mut self, slot: u32) {
         self.loading.insert(slot);
         self.starts.running.insert(slot);
+    }
+
+    /// The worker of `slot` is the agent of a host, which keeps so many workers: each of them is to have a job.
+    pub fn keeps(&mut self, slot: u32, workers: usize) {
+        self.ledger.keeps(slot, workers);
+        self.call_source();
     }
 
     /// The worker of `slot` has been asked to end, by the end of its input.

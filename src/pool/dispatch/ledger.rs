@@ -15,7 +15,7 @@ pub struct Limits {
     pub memory: usize,
     /// How many jobs fill the queues of all workers.
     pub queued: usize,
-    pub workers: usize,
+    pub slots: usize,
     /// A slot whose workers keep failing to start is left out, as long as there are others.
     pub leaves_out: bool,
 }
@@ -23,6 +23,9 @@ pub struct Limits {
 #[derive(Debug)]
 pub struct Ledger {
     limits: Limits,
+    /// How many workers each slot stands for: one, unless it is a host.
+    workers: Vec<usize>,
+    all_workers: usize,
     /// Jobs read whose outcome has not been received.
     jobs: usize,
     /// Bytes of jobs that have been read and have not ended.
@@ -44,7 +47,22 @@ const BACKLOG_SHARE: usize = 4;
 
 impl Ledger {
     pub fn new(limits: Limits) -> Ledger {
-        Ledger { limits, jobs: 0, job_bytes: 0, result_bytes: 0, waiting_bytes: 0, is_behind: false }
+        Ledger {
+            limits,
+            workers: vec![1; limits.slots],
+            all_workers: limits.slots,
+            jobs: 0,
+            job_bytes: 0,
+            result_bytes: 0,
+            waiting_bytes: 0,
+            is_behind: false,
+        }
+    }
+
+    /// The slot is a host, which keeps so many workers.
+    pub fn keeps(&mut self, slot: u32, workers: usize) {
+        let before = std::mem::replace(&mut self.workers[slot as usize], workers);
+        self.all_workers = self.all_workers - before + workers;
     }
 
     /// Enters a job of `size` bytes that the source would like to read. Returns whether it may.
@@ -60,18 +78,18 @@ impl Ledger {
     fn has_memory_for(&self, size: usize) -> bool {
         let (under_way, all) = (self.under_way(), self.bytes());
         // Until each worker can have a job and another one to follow, all of the memory may be used.
-        let is_ahead = self.jobs >= 2 * self.limits.workers;
+        let is_ahead = self.jobs >= 2 * self.all_workers;
         under_way == 0 || (all + size <= self.limits.memory && (!is_ahead || under_way + size <= AHEAD))
     }
 
     /// Whether there is room for a job of `size` bytes, and for so many more that it is worth waking the source: it is
     /// to wake once for many jobs.
     pub fn is_low(&self, size: usize) -> bool {
-        let Limits { window, memory, queued, workers, .. } = self.limits;
+        let Limits { window, memory, queued, .. } = self.limits;
         // A window that is smaller than four times the queues of all workers would let them run empty while it is
         // emptied to half, so there the source is woken for each permit.
         let low = if window >= 4 * queued { window / 2 } else { window - 1 };
-        let is_light = self.under_way() <= memory.min(AHEAD) / 2 || self.jobs < 2 * workers;
+        let is_light = self.under_way() <= memory.min(AHEAD) / 2 || self.jobs < 2 * self.all_workers;
         self.jobs <= low && is_light && self.has_memory_for(size)
     }
 
@@ -122,7 +140,7 @@ mod tests {
     use super::*;
 
     fn ledger(window: usize, memory: usize) -> Ledger {
-        Ledger::new(Limits { window, memory, queued: 8, workers: 4, leaves_out: false })
+        Ledger::new(Limits { window, memory, queued: 8, slots: 4, leaves_out: false })
     }
 
     /// How many jobs of this size are admitted, of fifty.
@@ -137,6 +155,18 @@ mod tests {
         ledger.ended(80 << 20, 0);
         ledger.received(8, 0, 0);
         assert_eq!(admitted(&mut ledger, 1 << 20), 16, "16 MiB of smaller ones");
+    }
+
+    #[test]
+    fn the_workers_of_a_host_can_all_have_a_job_and_another_one() {
+        let mut ledger = ledger(100, 256 << 20);
+        ledger.keeps(0, 8);
+        assert_eq!(admitted(&mut ledger, 4 << 20), 2 * (8 + 3), "two large jobs a worker");
+        ledger.ended(20 * (4 << 20), 0);
+        ledger.received(20, 0, 0);
+        assert!(ledger.is_low(4 << 20), "workers would be idle");
+        ledger.keeps(0, 1);
+        assert_eq!(admitted(&mut ledger, 4 << 20), 6);
     }
 
     #[test]

@@ -154,6 +154,11 @@ impl Dispatch {
         self.with(|state| state.started(slot));
     }
 
+    /// The worker of `slot` is the agent of a host, which keeps so many workers.
+    pub fn keeps(&self, slot: u32, workers: usize) {
+        self.with(|state| state.keeps(slot, workers));
+    }
+
     /// The worker of `slot` has been asked to end, by the end of its input.
     pub fn asked_to_end(&self, slot: u32) {
         self.with(|state| state.asked_to_end(slot));

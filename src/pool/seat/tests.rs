@@ -64,7 +64,7 @@ impl Scene {
     /// Two slots, whose input may still bring jobs.
     fn new(refused: Option<i32>) -> Scene {
         let settings = Arc::new(PoolSettings { workers: 2, ..pool_settings("w") });
-        let limits = Limits { window: 100, memory: 1000, queued: 2, workers: 2, leaves_out: false };
+        let limits = Limits { window: 100, memory: 1000, queued: 2, slots: 2, leaves_out: false };
         let dispatch = Arc::new(Dispatch::new(limits, None, false, crossbeam_channel::never(), |_| {}));
         let (told, news) = crossbeam_channel::unbounded();
         let now = Instant::now();

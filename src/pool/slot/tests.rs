@@ -40,7 +40,7 @@ impl Scene {
         let (outcomes, messages) = crossbeam_channel::unbounded();
         let (bell, clock, reporter) = (Bell::new().unwrap(), Clock::start().unwrap(), Reporter::silent());
         let limits =
-            Limits { window: settings.window, memory: settings.memory, queued: 1, workers: 1, leaves_out: false };
+            Limits { window: settings.window, memory: settings.memory, queued: 1, slots: 1, leaves_out: false };
         let ringing = bell.clone();
         let ring = move |wakes: &Wakes| wakes.slots.iter().for_each(|_| ringing.ring());
         let dispatch = Arc::new(Dispatch::new(limits, None, false, fresh, ring));

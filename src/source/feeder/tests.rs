@@ -68,7 +68,7 @@ impl Scene {
         let (jobs, fresh) = crossbeam_channel::bounded(1);
         let (sender, messages) = crossbeam_channel::unbounded();
         let (room, cancel, clock) = (Bell::new().unwrap(), Cancel::new(), Clock::start().unwrap());
-        let limits = Limits { window, memory: 1 << 20, queued: 1, workers: 1, leaves_out: false };
+        let limits = Limits { window, memory: 1 << 20, queued: 1, slots: 1, leaves_out: false };
         let bell = room.clone();
         let ring = move |wakes: &crate::pool::dispatch::Wakes| {
             if wakes.source {

@@ -14,7 +14,7 @@ struct Scene {
 impl Scene {
     /// All slots sleep, in the order given.
     fn asleep(standings: &[Standing]) -> Scene {
-        let limits = Limits { window: 100, memory: 1000, queued: 100, workers: standings.len(), leaves_out: false };
+        let limits = Limits { window: 100, memory: 1000, queued: 100, slots: standings.len(), leaves_out: false };
         let mut scene = Scene { dispatcher: Dispatcher::new(limits, None, false), now: Instant::now() };
         for (slot, standing) in (0..).zip(standings) {
             assert!(matches!(scene.ask(slot, *standing), Turn::Sleep(_)));
@@ -199,7 +199,7 @@ fn the_first_worker_of_a_slot_is_started_at_once_and_others_where_there_may_be_w
     let mut scene = Scene::asleep(&[]);
     let is_started = |scene: &mut Scene, is_first| matches!(scene.ask(0, absent(scene.now, is_first)), Turn::Start);
     scene.dispatcher =
-        Dispatcher::new(Limits { window: 9, memory: 9, queued: 1, workers: 1, leaves_out: false }, None, false);
+        Dispatcher::new(Limits { window: 9, memory: 9, queued: 1, slots: 1, leaves_out: false }, None, false);
     assert!(is_started(&mut scene, true) && is_started(&mut scene, false), "the input may bring more");
     scene.dispatcher.source_ended();
     assert!(is_started(&mut scene, true));
@@ -333,7 +333,7 @@ fn verdicts(dispatcher: &mut Dispatcher, failure: Failure, count: usize) -> Vec<
 }
 
 fn pool_of_two(has_worked: bool) -> Dispatcher {
-    Dispatcher::new(Limits { window: 9, memory: 9, queued: 2, workers: 2, leaves_out: false }, None, has_worked)
+    Dispatcher::new(Limits { window: 9, memory: 9, queued: 2, slots: 2, leaves_out: false }, None, has_worked)
 }
 
 #[test]
@@ -436,7 +436,7 @@ fn people_are_told_once_of_all_that_are_loading() {
 
 /// Two slots that are hosts.
 fn two_hosts() -> Dispatcher {
-    Dispatcher::new(Limits { window: 9, memory: 9, queued: 2, workers: 2, leaves_out: true }, None, false)
+    Dispatcher::new(Limits { window: 9, memory: 9, queued: 2, slots: 2, leaves_out: true }, None, false)
 }
 
 #[test]
