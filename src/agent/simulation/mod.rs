@@ -73,7 +73,7 @@ fn scenarios() -> impl Strategy<Value = Scenario> {
             if let Some((drain, at)) = stop {
                 ops.insert(at.min(ops.len()), if drain { Op::Drain } else { Op::Abort });
             }
-            Scenario { hosts, workers, jobs, bytes: 1, ops, delay, retries, supplied }
+            Scenario { hosts, workers, jobs, bytes: 2, ops, delay, retries, supplied }
         },
     )
 }

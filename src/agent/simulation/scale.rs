@@ -20,10 +20,10 @@ use crate::testing::job;
 const DELAY: Duration = Duration::from_millis(50);
 const WORKERS: usize = 64;
 
-fn scenario(hosts: usize, rounds: usize) -> Scenario {
+fn scenario(hosts: usize, rounds: usize, bytes: usize) -> Scenario {
     let jobs = (0..hosts * WORKERS * rounds).map(|n| 900 + (n as u64 * 7919) % 201).collect();
     let delay = DELAY.as_millis() as u64;
-    Scenario { hosts, workers: WORKERS, jobs, bytes: 200, ops: vec![], delay, retries: 0, supplied: true }
+    Scenario { hosts, workers: WORKERS, jobs, bytes, ops: vec![], delay, retries: 0, supplied: true }
 }
 
 /// What a run of many hosts came to.
@@ -38,9 +38,9 @@ struct Measured {
     pool: Duration,
 }
 
-/// Each worker of the hosts gets `rounds` jobs.
-fn measure(hosts: usize, rounds: usize) -> Measured {
-    let mut world = World::new(scenario(hosts, rounds));
+/// Each worker of the hosts gets `rounds` jobs of so many bytes.
+fn measure(hosts: usize, rounds: usize, bytes: usize) -> Measured {
+    let mut world = World::new(scenario(hosts, rounds, bytes));
     world.read();
     world.rest();
     world.judge();
@@ -62,7 +62,7 @@ fn dispatcher_alone(hosts: usize, rounds: usize) -> Duration {
     let (sender, fresh) = crossbeam_channel::bounded(1);
     let rung: Arc<Mutex<Vec<u32>>> = Arc::default();
     let ring = Arc::clone(&rung);
-    let limits = limits(&settings(&scenario(hosts, 1)));
+    let limits = limits(&settings(&scenario(hosts, 1, 2)));
     let dispatch = Dispatch::new(limits, None, true, fresh, move |wakes| ring.lock().unwrap().extend(&wakes.slots));
     let now = Instant::now();
     let standing = Standing { room: 1, in_flight: WORKERS, worker: WorkerState::Proven, recycling: Recycling::No };
@@ -92,11 +92,17 @@ fn dispatcher_alone(hosts: usize, rounds: usize) -> Duration {
 fn the_workers_of_many_hosts_behind_a_long_way_are_hardly_ever_idle() {
     let is_full = std::env::var_os("FORKPOOL_SCALE").is_some();
     let (hosts, rounds) = if is_full { (1000, 157) } else { (16, 24) };
-    let Measured { busy, busy_in_all, pool } = measure(hosts, rounds);
+    let Measured { busy, busy_in_all, pool } = measure(hosts, rounds, 200);
     if is_full {
         let (pool, dispatcher) = (pool.as_nanos(), dispatcher_alone(hosts, 1000).as_nanos());
         let figures = format!("\"pool_ns\":{pool},\"dispatcher_ns\":{dispatcher}");
         writeln!(std::io::stderr(), "{{\"busy\":{busy:.4},\"busy_in_all\":{busy_in_all:.4},{figures}}}").unwrap();
     }
     assert!(busy >= 0.98, "workers are busy {busy:.3} of the time ({busy_in_all:.3} with the start and the end)");
+}
+
+#[test]
+fn large_jobs_reach_all_workers_of_a_host() {
+    let Measured { busy, .. } = measure(4, 3, 128 << 10);
+    assert!(busy >= 0.75, "256 workers with three jobs of 128 KiB each are busy {busy:.3} of the time");
 }

@@ -17,6 +17,7 @@ use crate::pool::host::ahead::{Ahead, TO_BEGIN};
 use crate::pool::luggage::Luggage;
 use crate::pool::seat::{Ear, News, WorkerControl, Wrote};
 use crate::protocol::stream::{Hello, Note, Order, SentJob, ToAgent, put, put_answer, to_agent};
+use crate::text::framing::{LineQueue, lines};
 use crate::words::host::Way;
 use crate::words::job::Job;
 use crate::words::outcome::{JobError, Outcome, Status};
@@ -32,7 +33,7 @@ pub struct Stream {
     pub there: Pieces,
     pub back: Pieces,
     /// What has arrived at the agent of a line that has not ended.
-    partial: Vec<u8>,
+    partial: LineQueue,
     gate: Gate,
     queue: VecDeque<SentJob>,
     /// When each of the jobs that workers run is done, and its number.
@@ -127,7 +128,7 @@ impl Stream {
         Stream {
             there: Pieces::new(),
             back: VecDeque::from([(net.now + net.terms.delay, hello)]),
-            partial: Vec::new(),
+            partial: LineQueue::default(),
             gate: Gate::new(Ahead::new(net.terms.workers, 1, TO_BEGIN)),
             queue: VecDeque::new(),
             running: BinaryHeap::new(),
@@ -194,11 +195,9 @@ impl Stream {
         {
             let (_, bytes) = self.there.pop_front().expect("there is one");
             self.heard = now;
-            self.partial.extend(bytes);
-            let end = memchr::memrchr(b'\n', &self.partial).map_or(0, |last| last + 1);
-            let lines = Bytes::from(self.partial.drain(..end).collect::<Vec<u8>>());
-            for line in lines.split_inclusive(|&byte| byte == b'\n') {
-                self.line(&lines.slice_ref(&line[..line.len() - 1]), now, said);
+            self.partial.buffer().extend_from_slice(&bytes);
+            for line in lines(&self.partial.take_lines()) {
+                self.line(&line, now, said);
             }
         }
     }

@@ -91,7 +91,7 @@ impl World {
             delay: Duration::from_millis(scenario.delay),
             workers: scenario.workers,
             times: scenario.jobs.clone(),
-            data: Bytes::from(vec![b'1'; scenario.bytes]),
+            data: Bytes::from(format!("\"{}\"", "x".repeat(scenario.bytes.saturating_sub(2)))),
         };
         let net = Rc::new(RefCell::new(Net {
             now: start,
