@@ -12,7 +12,7 @@ use crate::collect::settings::{Order, OutputSettings, RecordStyle};
 use crate::collect::stop_policy::StopPolicy;
 use crate::journal::settings::{JournalMode, JournalSettings, SyncPolicy, WorkerCode, WorkerIdentity};
 use crate::pool::policies::{RecyclePolicy, RetryPolicy};
-use crate::pool::settings::{Depth, PoolSettings, ahead};
+use crate::pool::settings::{Depth, PoolSettings, ahead, queued};
 use crate::protocol::Protocol;
 use crate::report::settings::{Progress, ReportSettings, Verbosity};
 use crate::shims::{self, Init, Manner};
@@ -37,9 +37,6 @@ pub struct Settings {
     pub report: ReportSettings,
     pub stop: StopPolicy,
 }
-
-/// How many jobs there may be at one host, as far as the window goes: those of eight workers with tiny jobs.
-const AT_A_HOST: usize = 8 * 1024;
 
 /// The window is at least this many jobs, so that tiny jobs travel in large pieces.
 const WINDOW_MIN: usize = 1024;
@@ -309,9 +306,7 @@ fn pool(args: &Args, protocol: Protocol, output: &OutputSettings) -> Result<Pool
     refuse_queues(protocol, depth, concurrency, args.workers.depth.is_some())?;
     let limits = &args.limits;
     let is_remote = hosts.is_some();
-    // A host has the jobs of many workers.
-    let queue = if hosts.is_some() { AT_A_HOST } else { ahead(depth, concurrency, batch) };
-    let least = WINDOW_MIN.max(4 * workers * queue);
+    let least = WINDOW_MIN.max(4 * queued(workers, ahead(depth, concurrency, batch), is_remote));
     Ok(PoolSettings {
         workers,
         command,
@@ -496,6 +491,9 @@ mod tests {
         assert_eq!((plain.retry.retries, plain.keep_jobs, plain.supplied), (0, false, false));
         assert_eq!(pool("-j 100 --depth auto").window, 4 * 100 * 512, "all queues can be filled four times");
         assert_eq!(pool("-j 100 --window 7").window, 7);
+        assert_eq!(pool("--host a,b").window, 4 * 2 * 8192, "of eight workers each, whatever they have");
+        let thousand: Vec<String> = (0..1000).map(|n| format!("h{n}")).collect();
+        assert_eq!(pool(&format!("--host {}", thousand.join(","))).window, 1 << 20, "not gigabytes of tiny jobs");
         assert_eq!(pool("--retry-on error").retry.on, [Status::Error]);
         assert!(pool("--echo").keep_jobs && pool("--rejects r").keep_jobs && pool("--to csv").keep_jobs);
     }

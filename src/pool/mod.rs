@@ -183,7 +183,7 @@ pub fn limits(settings: &PoolSettings) -> Limits {
     Limits {
         window: settings.window,
         memory: settings.memory,
-        queued: settings.workers * settings.ahead(),
+        queued: settings.queued(),
         slots: settings.workers,
         leaves_out: settings.hosts.is_some(),
     }

@@ -104,10 +104,25 @@ impl PoolSettings {
         }
     }
 
+    /// How many jobs fill the queues of all workers.
+    pub fn queued(&self) -> usize {
+        queued(self.workers, self.ahead(), self.hosts.is_some())
+    }
+
     /// How many jobs one worker may have in its hands, at most.
     pub fn ahead(&self) -> usize {
         ahead(self.depth, self.concurrency, self.batch)
     }
+}
+
+/// How many jobs fill the queues of so many slots, with workers that have up to `ahead` jobs in their hands, or with hosts.
+pub fn queued(slots: usize, ahead: usize, is_remote: bool) -> usize {
+    /// A host has the jobs of many workers: those of eight with tiny jobs.
+    const AT_A_HOST: usize = 8 * 1024;
+    /// One forkpool gives out about as many tiny jobs in half a second. More of them under way would gain nothing, and with
+    /// thousands of hosts take gigabytes, since the bytes that `--memory` counts are those of the jobs' data.
+    const MOST: usize = 256 * 1024;
+    (slots * if is_remote { AT_A_HOST } else { ahead }).min(MOST)
 }
 
 /// How many jobs one worker may have in its hands, at most.

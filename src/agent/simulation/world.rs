@@ -15,7 +15,7 @@ use crate::pool::exited::{Exited, How};
 use crate::pool::host::HostSession;
 use crate::pool::policies::RetryPolicy;
 use crate::pool::seat::Seat;
-use crate::pool::settings::{Depth, Host, HostSettings, PoolSettings};
+use crate::pool::settings::{Depth, Host, HostSettings, PoolSettings, queued};
 use crate::pool::{account, limits};
 use crate::protocol::stream::{Hello, put};
 use crate::testing::pool_settings;
@@ -68,7 +68,7 @@ pub fn settings(scenario: &Scenario) -> PoolSettings {
         depth: Depth::Auto,
         retry,
         // As the command line has it without --window.
-        window: 4 * scenario.hosts * 8 * 1024,
+        window: 4 * queued(scenario.hosts, 1, true),
         hosts: Some(hosts),
         ..plain
     }
