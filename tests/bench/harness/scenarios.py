@@ -7,6 +7,7 @@ from .contenders import Contenders
 from .hosts import hosts, hosts_goals
 from .outputs import outputs, outputs_goals
 from .report import Goal
+from .scale import Scale
 
 
 def tiny(bench):
@@ -284,6 +285,8 @@ def one_job_goals(of):
                 )
 
 
+SCALE = Scale()
+
 # Name: contenders, goals, and how many times as many rounds as asked for.
 SCENARIOS = {
     "tiny": (tiny, tiny_goals, 1),
@@ -296,6 +299,7 @@ SCENARIOS = {
     "one-job": (one_job, one_job_goals, 10),
     "outputs": (outputs, outputs_goals, 3),
     "hosts": (hosts, hosts_goals, 1),
+    "scale": (SCALE.run, SCALE.goals, 1),
 }
 # A figure of these is the median of the rounds, since the best of so short runs is luck; of others it is the best.
 MEDIAN = ("one-job",)
