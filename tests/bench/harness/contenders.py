@@ -108,6 +108,12 @@ class Contenders:
             name = f"mpire.WorkerPool.imap, chunks of {chunk}, {workers} worker(s)"
             yield self._make(f"mpire-{chunk}/{workers}", name, argv, jobs, missing=self.bench.library("mpire"))
 
+    # ---- Clusters ----
+
+    def cluster(self, key, kind, library, name, count):
+        argv = [*self.bench.python, str(PEERS / "clusters.py"), kind, JOBS]
+        return self._make(key, name, argv, count, missing=self.bench.library(library))
+
     # ---- A process per job, and jobs cut up beforehand ----
 
     def process_per_job(self, count, workers):

@@ -96,10 +96,20 @@ class Hosts:
         logins = ",".join(f"1/{getpass.getuser()}@{address}" for address in ADDRESSES)
         contender = next(c for c in self.make.process_per_job(count, 1) if c.key.endswith("parallel/1"))
         contender.argv = ["parallel", "--will-cite", "-k", "--ssh", ssh, "-S", logins, *contender.argv[4:]]
-        contender.key = f"{self.name}/parallel"
+        contender.key = f"{self.make.language}/{self.name}/parallel"
         contender.name = "parallel -k --sshlogin, two hosts, a process a job"
         contender.missing = contender.missing or self.sshd.missing
         return contender
+
+    def by_clusters(self, count, processes):
+        """Clusters of Python with two workers: one job, and all of them. A cluster that starts a process for each job gets
+        `processes` jobs."""
+        dask = ("dask", "distributed", "Dask, Client.map, two workers by dask worker")
+        hyperqueue = ("hyperqueue", "hyperqueue", "HyperQueue, two workers, a process a job")
+        for jobs, key in ((1, "start"), (count, "all")):
+            for kind, library, name in (dask, hyperqueue):
+                jobs = min(jobs, processes) if kind == "hyperqueue" else jobs
+                yield self.make.cluster(f"{self.name}/{kind}/{key}", kind, library, name, jobs)
 
 
 def hosts(bench):
@@ -108,6 +118,8 @@ def hosts(bench):
     for language, jobs in (("node", 800_000), ("python", 400_000)):
         kind = Hosts(bench, sshd, language, "hosts-tiny", lambda at: f'{{"at":{at},"text":"{"x" * 180}"}}')
         group = [*kind.each_way(bench.scaled(jobs, 2_000)), kind.by_parallel(bench.scaled(20, 2))]
+        if language == "python":
+            group += kind.by_clusters(bench.scaled(5_000, 100), bench.scaled(200, 4))
         yield f"hosts, jobs of 200 bytes, {language}", group
     # So many that the first moments, in which hosts have few jobs ahead, are a small part of all.
     kind = Hosts(bench, sshd, "python", "hosts-5ms", lambda at: f'{{"ms":5,"at":{at}}}')
@@ -130,6 +142,17 @@ def hosts_goals(of):
             64, of(f"python/hosts-large/{way}/all"), lambda run: run.memory / len(ADDRESSES) / (1 << 20),
         )
     yield at_least("hosts, 200 bytes, node: jobs per second, two nodes by srun", 30_000, rate(of, "node/hosts-tiny/slurm"), 1)
+    for language in ("node", "python"):
+        parallel = of(f"{language}/hosts-tiny/parallel")
+        yield at_least(
+            f"hosts, 200 bytes, {language}: rate of {WAYS['ssh']} against parallel --sshlogin",
+            1_000, rate(of, f"{language}/hosts-tiny/ssh"), parallel and 1 / parallel.per_job,
+        )
+    for kind, name in (("dask", "Dask"), ("hyperqueue", "HyperQueue")):
+        yield at_least(
+            f"hosts, 200 bytes, python: rate of {WAYS['ssh']} against {name}",
+            10, rate(of, "python/hosts-tiny/ssh"), rate(of, f"python/hosts-tiny/{kind}"),
+        )
 
 
 def rate(of, key):
