@@ -13,10 +13,13 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 
 use crate::pool::host::SILENCE;
 use crate::protocol::stream::{self, Order, ToAgent};
+use crate::text::framing;
 
 /// The near end of the stream.
 pub struct Incoming {
     input: BufReader<File>,
+    /// What has come of a line that has not ended.
+    partial: Vec<u8>,
     /// How long the far end may be silent.
     patience: Duration,
 }
@@ -35,7 +38,7 @@ const READ: usize = 64 * 1024;
 
 impl Incoming {
     pub fn new(input: File) -> Incoming {
-        Incoming { input: BufReader::with_capacity(READ, input), patience: SILENCE }
+        Incoming { input: BufReader::with_capacity(READ, input), partial: Vec::new(), patience: SILENCE }
     }
 
     /// The next line, without its line end; `None` at the end of the stream.
@@ -53,6 +56,25 @@ impl Incoming {
             self.input.consume(taken + usize::from(end.is_some()));
             if end.is_some() {
                 return Ok(Some(Bytes::from(line)));
+            }
+        }
+    }
+
+    /// All whole lines that are there, at least one, with their line ends; `None` at the end of the stream. Jobs are slices
+    /// of what is returned, so that their bytes are copied once.
+    fn lines(&mut self, waits_for_ever: bool) -> Result<Option<Bytes>, String> {
+        loop {
+            self.wait(waits_for_ever)?;
+            let buffer = self.input.fill_buf().map_err(|error| crate::words::error::reason(&error))?;
+            if buffer.is_empty() {
+                return if self.partial.is_empty() { Ok(None) } else { Err("it ended within a line".to_owned()) };
+            }
+            let end = memchr::memrchr(b'\n', buffer).map(|last| last + 1);
+            let taken = end.unwrap_or(buffer.len());
+            self.partial.extend_from_slice(&buffer[..taken]);
+            self.input.consume(taken);
+            if end.is_some() {
+                return Ok(Some(Bytes::from(std::mem::take(&mut self.partial))));
             }
         }
     }
@@ -81,43 +103,41 @@ impl Incoming {
         }
     }
 
-    /// Whether another whole line is there already.
-    fn has_line(&self) -> bool {
-        memchr::memchr(b'\n', self.input.buffer()).is_some()
-    }
-
     /// Reads to the end. `is_held` says that the far end stands still, and may be silent as long as it likes.
     pub fn run(mut self, events: &Sender<Event>, is_held: &Arc<AtomicBool>) {
         let lost = loop {
-            let mut lines = Vec::new();
-            let ended = loop {
-                match self.line(is_held.load(Ordering::Acquire)) {
-                    Err(why) => break Some(why),
-                    Ok(None) => break Some("it ended".to_owned()),
-                    Ok(Some(line)) => match stream::to_agent(&line) {
-                        Ok(line) => {
-                            if let ToAgent::Order(Order::Hold(held)) = &line {
-                                is_held.store(*held, Ordering::Release);
-                            }
-                            lines.push(line);
-                        }
-                        Err(why) => break Some(format!("it is no line of the stream: {why}")),
-                    },
-                }
-                if !self.has_line() {
-                    break None;
-                }
+            let lines = match self.lines(is_held.load(Ordering::Acquire)) {
+                Err(why) => break why,
+                Ok(None) => break "it ended".to_owned(),
+                Ok(Some(lines)) => lines,
             };
+            let (lines, fault) = read(&lines);
+            let held = |line: &ToAgent| if let ToAgent::Order(Order::Hold(held)) = line { Some(*held) } else { None };
+            if let Some(held) = lines.iter().filter_map(held).next_back() {
+                is_held.store(held, Ordering::Release);
+            }
             // The desk is gone only when the run has ended.
             if events.send(Event::Lines(lines)).is_err() {
                 return;
             }
-            if let Some(why) = ended {
-                break why;
+            if let Some(why) = fault {
+                break format!("it is no line of the stream: {why}");
             }
         };
         let _ = events.send(Event::Lost(lost));
     }
+}
+
+/// What the lines say; and what is wrong with the first that is none of the stream.
+fn read(lines: &Bytes) -> (Vec<ToAgent>, Option<String>) {
+    let mut read = Vec::new();
+    for line in framing::lines(lines) {
+        match stream::to_agent(&line) {
+            Ok(line) => read.push(line),
+            Err(why) => return (read, Some(why)),
+        }
+    }
+    (read, None)
 }
 
 #[cfg(test)]
@@ -125,6 +145,19 @@ mod tests {
     use super::*;
     use std::io::Write;
     use std::os::fd::OwnedFd;
+
+    #[test]
+    fn lines_come_whole_whatever_the_pieces() {
+        let (reader, mut writer) = io::pipe().unwrap();
+        let mut incoming = Incoming::new(File::from(OwnedFd::from(reader)));
+        for (piece, expected) in [("1\n2", "1\n"), ("3\n4\n", "23\n4\n"), ("5\n", "5\n")] {
+            writer.write_all(piece.as_bytes()).unwrap();
+            assert_eq!(incoming.lines(false).unwrap().unwrap(), expected);
+        }
+        writer.write_all(b"6").unwrap();
+        drop(writer);
+        assert_eq!(incoming.lines(false), Err("it ended within a line".to_owned()));
+    }
 
     /// kubectl, when it has lost its connection, leaves the stdin of what it has started open.
     #[test]
@@ -139,7 +172,6 @@ mod tests {
         std::thread::spawn(move || incoming.run(&events, &Arc::default()));
         let next = || heard.recv_timeout(Duration::from_secs(60));
         assert!(matches!(next(), Ok(Event::Lines(lines)) if lines.len() == 1));
-        assert!(matches!(next(), Ok(Event::Lines(lines)) if lines.is_empty()), "what came before the loss");
         assert!(matches!(next(), Ok(Event::Lost(why)) if why.starts_with("it was silent")));
         drop(writer);
     }

@@ -161,18 +161,20 @@ pub fn put(line: &impl Serialize, out: &mut impl Put) {
 /// Appends the line of a job.
 pub fn put_job(job: &Job, attempt: u32, alone: bool, out: &mut impl Put) {
     let text = out.text();
-    text.extend_from_slice(b"{\"id\":");
-    text.extend_from_slice(itoa::Buffer::new().format(job.number).as_bytes());
+    number(b"{\"id\":", job.number, text);
     if attempt > 1 {
-        text.extend_from_slice(format!(",\"attempt\":{attempt}").as_bytes());
+        number(b",\"attempt\":", attempt.into(), text);
     }
     if alone {
         text.extend_from_slice(b",\"alone\":true");
     }
     if let Some(limit) = job.timeout() {
-        text.extend_from_slice(format!(",\"ns\":{}", limit.as_nanos().min(u128::from(u64::MAX))).as_bytes());
+        number(b",\"ns\":", nanoseconds(limit), text);
     }
-    text.extend_from_slice(format!(",\"line\":{},\"data\":", job.line).as_bytes());
+    if job.line != job.number {
+        number(b",\"line\":", job.line, text);
+    }
+    text.extend_from_slice(b",\"data\":");
     out.payload(&job.data);
     out.text().extend_from_slice(b"}\n");
 }
@@ -180,17 +182,28 @@ pub fn put_job(job: &Job, attempt: u32, alone: bool, out: &mut impl Put) {
 /// Appends the line of an outcome.
 pub fn put_answer(outcome: &Outcome, out: &mut impl Put) {
     let text = out.text();
-    text.extend_from_slice(b"{\"id\":");
-    text.extend_from_slice(itoa::Buffer::new().format(outcome.job.number).as_bytes());
+    number(b"{\"id\":", outcome.job.number, text);
     if let Some(worker) = outcome.worker {
-        text.extend_from_slice(format!(",\"worker\":{worker},\"ns\":{}", outcome.elapsed.as_nanos()).as_bytes());
+        number(b",\"worker\":", worker.into(), text);
+        number(b",\"ns\":", nanoseconds(outcome.elapsed), text);
     }
     if outcome.batch > 0 {
-        text.extend_from_slice(format!(",\"batch\":{}", outcome.batch).as_bytes());
+        number(b",\"batch\":", outcome.batch.into(), text);
     }
-    text.extend_from_slice(format!(",\"status\":\"{}\",\"data\":", outcome.status.name()).as_bytes());
+    text.extend_from_slice(b",\"status\":\"");
+    text.extend_from_slice(outcome.status.name().as_bytes());
+    text.extend_from_slice(b"\",\"data\":");
     out.payload(&outcome.payload);
     out.text().extend_from_slice(b"}\n");
+}
+
+fn number(name: &[u8], value: u64, text: &mut Vec<u8>) {
+    text.extend_from_slice(name);
+    text.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+}
+
+fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// The fields of a job and of an answer.
@@ -203,8 +216,9 @@ struct Fields<'a> {
     alone: bool,
     #[serde(default)]
     ns: Option<u64>,
+    /// The same as `id`, unless it is told.
     #[serde(default)]
-    line: u64,
+    line: Option<u64>,
     #[serde(default)]
     worker: Option<u32>,
     #[serde(default)]
@@ -233,7 +247,7 @@ pub fn to_agent(line: &Bytes) -> Result<ToAgent, String> {
     let (fields, data) = fields(line)?;
     let timeout = fields.ns.map(Duration::from_nanos);
     let extra = timeout.map(|_| Box::new(crate::words::job::Extra { timeout, ..Default::default() }));
-    let job = Job { number: fields.id, line: fields.line, data, extra };
+    let job = Job { number: fields.id, line: fields.line.unwrap_or(fields.id), data, extra };
     Ok(ToAgent::Job(SentJob { job, attempt: fields.attempt.unwrap_or(1), alone: fields.alone }))
 }
 
@@ -273,7 +287,9 @@ mod tests {
         assert_eq!(got.extra.unwrap().timeout, Some(Duration::from_millis(1500)));
         let plain = Job { number: 1, line: 1, data: Bytes::from_static(b"null"), extra: None };
         let sent = line(|out| put_job(&plain, 1, false, out));
-        assert_eq!(sent, &b"{\"id\":1,\"line\":1,\"data\":null}"[..]);
+        assert_eq!(sent, &b"{\"id\":1,\"data\":null}"[..]);
+        let Ok(ToAgent::Job(SentJob { job, attempt: 1, alone: false })) = to_agent(&sent) else { panic!("a job") };
+        assert_eq!((job.number, job.line), (1, 1));
     }
 
     #[test]
