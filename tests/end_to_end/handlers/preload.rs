@@ -122,10 +122,10 @@ fn a_template_that_dies_at_its_start_is_a_failed_start() {
     assert_eq!(data(&ended), [json!(7)]);
     assert!(ended.stderr.contains("the template exited with status 3; its last words:"), "{}", ended.stderr);
     let ended = Preloaded::of(&LANGUAGES[1], "import time\ntime.sleep(60)")
-        .run("--check --start-timeout 700ms", &[])
+        .run("--check --start-timeout 2s", &[])
         .end()
         .check_status(3);
-    let words = "not ready within --start-timeout (700ms); it was still loading the file of the handler";
+    let words = "not ready within --start-timeout (2s); it was still loading the file of the handler";
     assert!(ended.stderr.contains(words), "{}", ended.stderr);
 }
 
