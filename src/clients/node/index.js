@@ -8,7 +8,7 @@
 //
 // Every option of the command is a key: `startTimeout: 5` is --start-timeout=5, true is a flag without a value, an
 // array repeats the flag, false and undefined leave it out. Handlers in JavaScript run under the Node of the program.
-// With `quiet: false` the workers' logs and the summary are shown. Order, retries, limits and the life of the workers are
+// With `quiet: false` the logs of workers and the summary are shown. Order, retries, limits and the life of workers are
 // the command's; there is nothing of that here.
 import { Command, encode, feed, JobError, parse, PoolError, result } from './command.js';
 

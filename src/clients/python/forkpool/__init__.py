@@ -12,37 +12,24 @@ limits and the life of the workers are the command's; there is nothing of that h
 """
 from __future__ import annotations
 
-import asyncio
 import signal
 import threading
 from concurrent.futures import Future
 from queue import SimpleQueue
-from typing import Any, AsyncIterable, AsyncIterator, Iterable, Iterator
+from typing import TYPE_CHECKING, Any, AsyncIterable, AsyncIterator, Iterable, Iterator
 
-from ._command import Command, Feeder, Handler, PoolError, encode, thread
+from ._command import Command, Feeder, Handler, encode, thread
+from ._errors import JobError, PoolError
+
+if TYPE_CHECKING:
+    import asyncio  # Else only where coroutines are used: it takes longer to load than the rest.
 
 __all__ = ["JobError", "Pool", "PoolError", "Run", "run"]
 
 
-class JobError(Exception):
-    """A job has failed. What its handler threw is in name, message, stack and code, its cause in `__cause__`."""
-
-    def __init__(self, record: dict[str, Any]):
-        super().__init__(record)
-        error = record["error"]
-        self.record, self.status = record, record.get("status")
-        self.name, self.message = error.get("name"), error.get("message")
-        self.stack, self.code = error.get("stack"), error.get("code")
-        if isinstance(error.get("cause"), dict):
-            self.__cause__ = JobError({"error": error["cause"]})
-
-    def __str__(self) -> str:
-        return f"{self.name}: {self.message}"
-
-
 def run(handler: Handler, jobs: Iterable[Any] | AsyncIterable[Any], *, records: bool = True, **options: Any) -> Run:
     """Runs all jobs. What comes back is gone through with `for` or `async for`: a record for each job, in their order.
-    Jobs are taken by another thread, only as far ahead as the pipes and the window reach. With records=False the results
+    Jobs are taken by another thread, only as far ahead as pipes and window reach. With records=False the results
     come instead, and the first job that has failed raises its JobError."""
     return Run(handler, jobs, records, options)
 
@@ -67,6 +54,8 @@ class Run:
             command.kill()
 
     async def __aiter__(self) -> AsyncIterator[Any]:
+        import asyncio
+
         ahead: asyncio.Queue[Any] = asyncio.Queue(int(self._options.get("window") or 1024))
         async with Pool(self._handler, records=self._records, **self._options) as pool:
             feeder = asyncio.ensure_future(self._feed(pool, ahead))
@@ -79,12 +68,8 @@ class Run:
 
     async def _feed(self, pool: Pool, ahead: asyncio.Queue[Any]) -> None:
         try:
-            if hasattr(self._jobs, "__aiter__"):
-                async for job in self._jobs:
-                    await ahead.put(pool.submit(job))
-            else:
-                for job in self._jobs:
-                    await ahead.put(pool.submit(job))
+            async for job in self._jobs if hasattr(self._jobs, "__aiter__") else _steps(self._jobs):
+                await ahead.put(pool.submit(job))
         except Exception:
             await ahead.put(None)
             raise
@@ -119,6 +104,8 @@ class Pool:
 
     async def run(self, job: Any) -> Any:
         """What the future of `submit` has, for coroutines."""
+        import asyncio
+
         return await asyncio.wrap_future(self.submit(job))
 
     def reload(self) -> None:
@@ -151,6 +138,8 @@ class Pool:
         return self
 
     async def __aexit__(self, kind: Any, *_: Any) -> None:
+        import asyncio
+
         await asyncio.to_thread(self.__exit__, kind)
 
     def _stop(self) -> None:
@@ -191,6 +180,11 @@ class Pool:
         self._stop()
         for future in self._open.values():
             future.set_exception(PoolError(words, self._command.child.returncode))
+
+
+async def _steps(jobs: Iterable[Any]) -> AsyncIterator[Any]:
+    for job in jobs:
+        yield job
 
 
 def _result(record: dict[str, Any]) -> Any:

@@ -16,21 +16,12 @@ import threading
 import weakref
 from typing import Any, Callable, Iterator, Sequence, Union
 
+from ._errors import PoolError
+
 # A file with a function, or a program with its arguments.
 Handler = Union[str, "os.PathLike[str]", Sequence[Union[str, "os.PathLike[str]"]]]
 # Bytes that are read or written at a time: what a pipe of Linux holds.
 _PIECE = 1 << 16
-
-
-class PoolError(Exception):
-    """The pool itself has failed. `status` is the exit status of forkpool, negative for a signal."""
-
-    def __init__(self, message: str, status: int | None = None):
-        super().__init__(message, status)
-        self.message, self.status = message, status
-
-    def __str__(self) -> str:
-        return self.message
 
 
 class Command:
@@ -125,7 +116,7 @@ def _encoder() -> Callable[[Any], str]:
     slow = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
     try:
         text = json.encoder.encode_basestring_ascii
-        pieces = json.encoder.c_make_encoder(None, slow.default, text, None, ":", ",", False, False, False)
+        pieces = getattr(json.encoder, "c_make_encoder")(None, slow.default, text, None, ":", ",", False, False, False)
         if "".join(pieces({"name": [1, None]}, 0)) == '{"name":[1,null]}':
             return lambda job: "".join(pieces(job, 0))
     except (AttributeError, TypeError):
@@ -153,8 +144,8 @@ def _words(handler: Handler, options: dict[str, Any]) -> list[str]:
         for one in value if isinstance(value, (list, tuple)) else [value]:
             if one is not None and one is not False:
                 words.append(flag if one is True else f"{flag}={one}")
-    if isinstance(handler, (list, tuple)):
-        return [*words, "--", *map(os.fspath, handler)]
+    if not isinstance(handler, (str, os.PathLike)):
+        return [*words, "--", *[os.fspath(word) for word in handler]]
     file = os.fspath(handler)
     if re.search(r"\.py(:\w+)?$", file) and not {"runtime", "host", "hosts"} & options.keys():
         # The Python that this program runs under has the modules that it has.
