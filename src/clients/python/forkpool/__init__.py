@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import asyncio  # Else only where coroutines are used: it takes longer to load than the rest.
 
 __all__ = ["JobError", "Pool", "PoolError", "Run", "run"]
+JobError.__module__ = PoolError.__module__ = __name__  # As people import them, in messages and pickles.
 
 
 def run(handler: Handler, jobs: Iterable[Any] | AsyncIterable[Any], *, records: bool = True, **options: Any) -> Run:
