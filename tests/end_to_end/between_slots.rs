@@ -53,7 +53,7 @@ fn nobody_turns_in_circles_while_the_output_is_blocked() {
 
 #[test]
 fn a_slot_inside_a_long_job_stops_no_other_from_being_replaced() {
-    for limit in ["--recycle-jobs 3", "--recycle-age 200ms", "--recycle-memory 1KiB"] {
+    side_by_side(["--recycle-jobs 3", "--recycle-age 200ms", "--recycle-memory 1KiB"], |limit| {
         let folder = tempfile::tempdir().unwrap();
         // Both workers have answered once and are due, or soon will be, when one of them gets the long job.
         let mut jobs = vec![json!({"do": ["slow", "env"], "n": 150}); 4];
@@ -72,7 +72,7 @@ fn a_slot_inside_a_long_job_stops_no_other_from_being_replaced() {
         let late = records.filter(|record| record["job"].as_u64() > Some(10));
         let pids: std::collections::HashSet<_> = late.map(|record| record["data"]["pid"].to_string()).collect();
         assert!(pids.len() > 1, "{limit}: the other slot's worker is replaced meanwhile: {pids:?}");
-    }
+    });
 }
 
 #[test]

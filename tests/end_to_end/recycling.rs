@@ -163,14 +163,13 @@ fn a_program_that_cannot_be_started_is_named_before_anything_is_run() {
         fs::set_permissions(folder.path().join(name), fs::Permissions::from_mode(0o755)).unwrap();
     }
     let cases = [("./nowhere", "No such file"), ("nowhere", "no such program in PATH"), ("./plain", "not executable")];
-    for (program, words) in
-        cases.into_iter().chain([("./lost", ""), ("./junk", ""), (".", "directory"), ("/", "directory")])
-    {
+    let more = [("./lost", ""), ("./junk", ""), (".", "directory"), ("/", "directory")];
+    side_by_side(cases.into_iter().chain(more), |(program, words)| {
         let ended = forkpool(["-j", "2", "--", program]).current_dir(folder.path()).stdin("7\n").end().check_status(3);
         assert!(ended.stderr.contains(program.trim_start_matches("./")), "{program}: {}", ended.stderr);
         assert!(ended.stderr.contains(words), "{program}: {}", ended.stderr);
         assert_eq!(ended.text(), "", "{program}");
-    }
+    });
 }
 
 /// Writes a Python handler that answers with `version`, or one that cannot be loaded.
