@@ -89,8 +89,8 @@ pub trait Life: Send {
     /// The worker's process has ended.
     fn exited(&mut self, exited: Exited, now: Instant);
 
-    /// The worker wrote this to its stderr.
-    fn stderr(&mut self, bytes: &[u8]);
+    /// The worker wrote this to its stderr. Returns whether people are to see it.
+    fn stderr(&mut self, bytes: &[u8]) -> bool;
 
     /// Resident memory of the worker's process group, in bytes.
     fn memory(&mut self, _: usize) {}

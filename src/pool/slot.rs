@@ -174,8 +174,9 @@ impl Slot {
             match rustix::io::read(stderr, &mut self.scratch[..]) {
                 Ok(bytes) if bytes > 0 => {
                     let read = &self.scratch[..bytes];
-                    self.seat.session.stderr(read);
-                    self.reporter.log(self.seat.number, Bytes::copy_from_slice(read));
+                    if self.seat.session.stderr(read) {
+                        self.reporter.log(self.seat.number, Bytes::copy_from_slice(read));
+                    }
                     if bytes < self.scratch.len() {
                         return;
                     }

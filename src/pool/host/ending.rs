@@ -163,8 +163,7 @@ impl HostSession {
             }
         }
         self.out.actions.push(Action::Bury);
-        if self.goes_on() && self.has_shell && self.way == Way::Installed && trouble(&link) == Some(Trouble::NoProgram)
-        {
+        if self.may_bring() && trouble(&link) == Some(Trouble::NoProgram) {
             self.way = Way::Brought;
             return;
         }

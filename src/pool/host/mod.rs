@@ -101,6 +101,11 @@ impl HostSession {
         if let State::Live(link) = &mut self.state { Some(link) } else { None }
     }
 
+    /// This program would be brought to the host if it turned out to have none.
+    fn may_bring(&self) -> bool {
+        self.goes_on() && self.has_shell && self.way == Way::Installed
+    }
+
     fn goes_on(&self) -> bool {
         self.stopping.goes_on()
     }
@@ -252,10 +257,12 @@ impl Life for HostSession {
         self.seen_an_end(now);
     }
 
-    fn stderr(&mut self, bytes: &[u8]) {
-        if let Some(link) = self.link_mut() {
-            link.tail.push(bytes);
-        }
+    /// That forkpool is not found on a host is nobody's trouble if it is brought there.
+    fn stderr(&mut self, bytes: &[u8]) -> bool {
+        let may_bring = self.may_bring();
+        let Some(link) = self.link_mut() else { return true };
+        link.tail.push(bytes);
+        link.is_answered() || !may_bring || Trouble::of(&link.tail.text(), "") != Some(Trouble::NoProgram)
     }
 
     fn retire(&mut self, now: Instant) {

@@ -152,6 +152,11 @@ fn a_host_without_forkpool_is_called_once_more_to_have_it_brought_there() {
     let mut scene = Scene::new();
     scene.end(255, "node1: Permission denied (publickey).\n");
     assert_eq!(scene.session.way(), Way::Installed, "that is not what is missing");
+    let is_shown = |scene: &mut Scene, words: &str| scene.session.stderr(words.as_bytes());
+    assert!(!is_shown(&mut Scene::new(), "sh: 1: forkpool: not found\n"), "it is brought");
+    assert!(is_shown(&mut Scene::new(), "node1: Permission denied (publickey).\n"));
+    assert!(is_shown(&mut Scene::with_a_shell(), "sh: 1: uname: not found\n"));
+    assert!(is_shown(&mut Scene::loading(), "w0: no such file: not found\n"));
 }
 
 #[test]

@@ -229,13 +229,14 @@ impl Life for Session {
         }
     }
 
-    fn stderr(&mut self, bytes: &[u8]) {
+    fn stderr(&mut self, bytes: &[u8]) -> bool {
         if let Some(live) = self.live_mut() {
             live.tail.push(bytes);
             if let Some(ending) = &mut live.ending {
                 ending.stderr(bytes);
             }
         }
+        true
     }
 
     fn memory(&mut self, bytes: usize) {

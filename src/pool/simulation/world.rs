@@ -168,7 +168,7 @@ impl World {
         }
         let words = std::mem::take(&mut worker.stderr);
         if !words.is_empty() {
-            seat.session.stderr(&words);
+            assert!(seat.session.stderr(&words), "whatever a worker of this machine writes is shown");
         }
         // The slot learns of the worker's exit. Like the poll loop it reads some of what is left before, but perhaps
         // not all.

@@ -35,6 +35,7 @@ fn forkpool_is_brought_to_a_host_that_has_none_and_once_only() {
     assert!(fs::read(files[0].path()).unwrap() == fs::read(env!("CARGO_BIN_EXE_forkpool")).unwrap(), "it is this one");
     let again = run(folder.path(), LAUNCH, "--host a:1 --handler work.py").check_status(0);
     assert_eq!((again.statuses(), again.stderr.contains("is sent")), (first.statuses(), false), "{}", again.stderr);
+    assert!(!again.stderr.contains("not found"), "nothing is wrong: {}", again.stderr);
     let words = ["--check", "--host", "a:1", "--launch", LAUNCH, "--handler", "work.py"];
     let checked = forkpool(words).current_dir(folder.path()).end().check_status(0);
     assert!(checked.text().contains("by this forkpool, since it has none"), "{}", checked.text());
