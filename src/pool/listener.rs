@@ -57,6 +57,7 @@ impl Ear for Listener {
                 self.keeps = Some(workers);
                 reporter.verbose(format!("{name} is ready with {}", counted(workers as u64, "worker")));
             }
+            News::Said(text) => reporter.log(self.slot, text),
             News::Brought(bytes) => {
                 let size = indicatif::BinaryBytes(bytes as u64);
                 reporter.notice(format!("{name} has no forkpool: this one is sent into its cache ({size})"));

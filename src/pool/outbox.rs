@@ -45,6 +45,8 @@ pub enum Report {
     Asynchronous,
     /// The agent of a host is ready for jobs, and keeps so many workers.
     HostReady(usize),
+    /// What was written to stderr while it was not known whether anybody should see it.
+    Said(Bytes),
     /// The host has no forkpool, and this one is sent there, which is so many bytes.
     Brought(usize),
     /// The pool cannot go on.

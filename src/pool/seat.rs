@@ -75,6 +75,8 @@ pub enum News {
     Proven,
     /// The agent of a host is ready, and keeps so many workers.
     HostReady(usize),
+    /// What was written to stderr a while ago.
+    Said(Bytes),
     /// The host has no forkpool, and this one is sent there, which is so many bytes.
     Brought(usize),
     /// A host has failed to start again and again, and the others go on without it; in words.
@@ -491,6 +493,7 @@ impl<M: WorkerControl, E: Ear> Seat<M, E> {
                 self.dispatch.keeps(self.number, workers);
                 News::HostReady(workers)
             }
+            Report::Said(text) => News::Said(text),
             Report::Brought(bytes) => News::Brought(bytes),
             Report::GaveUp(error) => News::GaveUp(error),
             Report::NotSerial if self.dispatch.not_serial() => News::NotSerial,

@@ -167,6 +167,7 @@ impl HostSession {
             self.way = Way::Brought;
             return;
         }
+        self.out.reports.extend(link.take_held_back());
         self.report_end(&link, words);
         if !self.goes_on() {
             self.state = State::Over;

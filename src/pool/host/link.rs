@@ -8,6 +8,7 @@ use super::ahead::Ahead;
 use super::flight::Flight;
 use crate::pool::exited::Exited;
 use crate::pool::luggage::Luggage;
+use crate::pool::outbox::Report;
 use crate::pool::pipes::{InputQueue, Tail};
 use crate::protocol::stream::{self, Order};
 use crate::text::framing::LineQueue;
@@ -25,6 +26,8 @@ pub struct Link {
     pub input: InputQueue,
     pub output: LineQueue,
     pub tail: Tail,
+    /// Nobody has been shown what is in the tail.
+    pub is_held_back: bool,
     /// What came before the agent's first line: a login shell that prints.
     pub noise: Vec<u8>,
     /// When something was last heard.
@@ -105,6 +108,7 @@ impl Link {
             input,
             output: LineQueue::default(),
             tail: Tail::default(),
+            is_held_back: false,
             noise: Vec::new(),
             heard: now,
             was_written: false,
@@ -138,6 +142,12 @@ impl Link {
     /// Whether what the agent says counts.
     pub fn is_heard(&self) -> bool {
         !matches!(self.ending, Ending::Killed(..))
+    }
+
+    /// What was written to stderr and nobody has been shown, in whole lines.
+    pub fn take_held_back(&mut self) -> Option<Report> {
+        let lines = || format!("{}\n", self.tail.text().trim_end_matches('\n'));
+        std::mem::take(&mut self.is_held_back).then(|| Report::Said(lines().into()))
     }
 
     /// Sends an order, once there is somebody who has been told what to do.

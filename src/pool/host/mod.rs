@@ -257,12 +257,14 @@ impl Life for HostSession {
         self.seen_an_end(now);
     }
 
-    /// That forkpool is not found on a host is nobody's trouble if it is brought there.
+    /// That forkpool is not found on a host is nobody's trouble if it is brought there, so all is held back until that is
+    /// known.
     fn stderr(&mut self, bytes: &[u8]) -> bool {
         let may_bring = self.may_bring();
         let Some(link) = self.link_mut() else { return true };
         link.tail.push(bytes);
-        link.is_answered() || !may_bring || Trouble::of(&link.tail.text(), "") != Some(Trouble::NoProgram)
+        link.is_held_back |= may_bring && !link.is_answered();
+        !link.is_held_back
     }
 
     fn retire(&mut self, now: Instant) {

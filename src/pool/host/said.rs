@@ -82,6 +82,7 @@ impl HostSession {
                 return Ok(Heard::Else);
             }
             link.stage = Stage::Loading { since: now };
+            self.out.reports.extend(link.take_held_back());
             let opening = std::mem::take(&mut link.opening);
             opening.iter().for_each(|piece| link.input.bytes().payload(piece));
             if self.is_held {

@@ -152,11 +152,29 @@ fn a_host_without_forkpool_is_called_once_more_to_have_it_brought_there() {
     let mut scene = Scene::new();
     scene.end(255, "node1: Permission denied (publickey).\n");
     assert_eq!(scene.session.way(), Way::Installed, "that is not what is missing");
-    let is_shown = |scene: &mut Scene, words: &str| scene.session.stderr(words.as_bytes());
-    assert!(!is_shown(&mut Scene::new(), "sh: 1: forkpool: not found\n"), "it is brought");
-    assert!(is_shown(&mut Scene::new(), "node1: Permission denied (publickey).\n"));
-    assert!(is_shown(&mut Scene::with_a_shell(), "sh: 1: uname: not found\n"));
-    assert!(is_shown(&mut Scene::loading(), "w0: no such file: not found\n"));
+}
+
+#[test]
+fn what_is_said_before_a_hello_is_shown_unless_forkpool_is_brought_for_it() {
+    let said = |scene: &Scene| {
+        let said = scene.session.out.reports.iter().filter_map(|report| match report {
+            Report::Said(text) => Some(String::from_utf8_lossy(text).into_owned()),
+            _ => None,
+        });
+        said.collect::<String>()
+    };
+    let mut scene = Scene::new();
+    assert!(!scene.session.stderr(b"sh: 1: exec: ") && !scene.session.stderr(b"forkpool: not found\n"));
+    scene.end(127, "");
+    assert_eq!((scene.session.way(), said(&scene).as_str()), (Way::Brought, ""));
+    let mut scene = Scene::new();
+    scene.end(255, "node1: Permission denied (publickey).\n");
+    assert_eq!(said(&scene), "node1: Permission denied (publickey).\n");
+    let mut scene = Scene::new();
+    assert!(!scene.session.stderr(b"Welcome\n"));
+    scene.hear(&Hello::own());
+    assert_eq!(said(&scene), "Welcome\n");
+    assert!(scene.session.stderr(b"w0: not found\n") && Scene::with_a_shell().session.stderr(b"sh: no uname\n"));
 }
 
 #[test]
