@@ -16,6 +16,8 @@ from .report import Goal
 ADDRESSES = ("127.0.0.1", "127.0.0.2")
 NO_ALLOCATION = "outside of an allocation: salloc -N2 -n2 -c1 tests/bench/run hosts"
 WAYS = {"ssh": "two hosts by ssh", "slurm": "two nodes by srun"}
+# The rate with jobs of 5 ms, of that at home. srun cuts what it carries into messages of 1 KiB.
+LEAST = {"ssh": 0.97, "slurm": 0.95}
 
 
 class Sshd:
@@ -131,12 +133,12 @@ def hosts(bench):
 
 def hosts_goals(of):
     """Rates without the start: how long a login takes is nothing of forkpool's."""
+    for language in ("node", "python"):
+        home, away = (rate(of, f"{language}/hosts-tiny/{place}") for place in ("home", "ssh"))
+        yield at_least(f"hosts, 200 bytes, {language}: rate of {WAYS['ssh']} against home", 0.5, away, home)
     for way, words in WAYS.items():
-        for language in ("node", "python"):
-            home, away = (rate(of, f"{language}/hosts-tiny/{place}") for place in ("home", way))
-            yield at_least(f"hosts, 200 bytes, {language}: rate of {words} against home", 0.5, away, home)
         home, away = (rate(of, f"python/hosts-5ms/{place}") for place in ("home", way))
-        yield at_least(f"hosts, 5 ms: rate of {words} against home", 0.97, away, home)
+        yield at_least(f"hosts, 5 ms: rate of {words} against home", LEAST[way], away, home)
         yield Goal.limit(
             f"hosts, 1 MiB, {words}: memory of forkpool at home for each (MiB)",
             64, of(f"python/hosts-large/{way}/all"), lambda run: run.memory / len(ADDRESSES) / (1 << 20),

@@ -25,7 +25,7 @@ class Bench:
         self.scratch = Path(tempfile.mkdtemp(prefix="forkpool-bench-"))
         # What is to be ended with the bench.
         self.at_end = ExitStack()
-        self.forkpool = str(forkpool or self._cargo())
+        self.forkpool = str(Path(forkpool or self._cargo()).resolve())
         self.c_worker = str(self._cc(WORKERS / "worker.c"))
         self.lockstep = str(self._cc(PEERS / "lockstep.c"))
         self.node_peers = self._npm()
