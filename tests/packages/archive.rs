@@ -14,9 +14,7 @@ fn the_checksums_are_those_of_all_packages() {
 #[test]
 fn a_tar_file_is_unpacked_and_used_with_its_manual_and_samples() {
     let Some(made) = packages() else { return };
-    let folder = tempfile::tempdir().unwrap();
-    let arguments = [folder.path(), &made.package("forkpool-", "-linux.tar.gz")];
-    offline::run(offline::script("tar -xzf \"$2\" -C \"$1\" --strip-components=1", arguments));
+    let folder = made.unpacked("forkpool-", "-linux.tar.gz");
     for file in ["share/man/man1/forkpool.1", "completions/_forkpool", "samples/pet.py", "sbom.cdx.json", "LICENSE-MIT"]
     {
         assert!(folder.path().join(file).is_file(), "{file} is in it");

@@ -4,7 +4,6 @@ use std::process::{Command, Stdio};
 
 use crate::command;
 use crate::made::packages;
-use crate::offline;
 
 /// Dependencies are optimised in test builds, which takes longer than all else.
 const QUICKLY: &str = "profile.dev.package.\"*\".opt-level=0";
@@ -12,9 +11,7 @@ const QUICKLY: &str = "profile.dev.package.\"*\".opt-level=0";
 #[test]
 fn a_crate_is_installed_from_what_was_packed() {
     let Some(made) = packages() else { return };
-    let folder = tempfile::tempdir().unwrap();
-    let arguments = [folder.path(), &made.package("forkpool-", ".crate")];
-    offline::run(offline::script("tar -xzf \"$2\" -C \"$1\" --strip-components=1", arguments));
+    let folder = made.unpacked("forkpool-", ".crate");
     let root = folder.path().join("installed");
     // The dependencies are here since the other packages were built.
     let installed = Command::new("nice")

@@ -5,6 +5,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
+use tempfile::TempDir;
+
+use crate::offline;
 use crate::support::{console, project};
 
 /// The time of all files in the packages that are made here.
@@ -72,6 +75,15 @@ impl Made {
         let found: Vec<String> = self.names().into_iter().filter(is_it).collect();
         assert_eq!(found.len(), 1, "{found:?} are the packages {begin}…{end} of {:?}", self.names());
         self.out.join(&found[0])
+    }
+
+    /// What is in a package that is a tar file, which has one folder at its top.
+    #[track_caller]
+    pub fn unpacked(&self, begin: &str, end: &str) -> TempDir {
+        let folder = tempfile::tempdir().expect("a temporary folder can be made");
+        let arguments = [folder.path(), &self.package(begin, end)];
+        offline::run(offline::script("tar -xzf \"$2\" -C \"$1\" --strip-components=1", arguments));
+        folder
     }
 
     /// All files that were made, by name.

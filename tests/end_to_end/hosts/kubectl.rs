@@ -9,7 +9,7 @@ use std::fs;
 use std::path::Path;
 
 use super::{begun, jobs, with};
-use crate::support::{HANG, forkpool, installed, kill, wait_for};
+use crate::support::{HANG, forkpool, installed, is_alive, kill, wait_for};
 
 /// `relay HOST PROGRAM…` carries bytes both ways until there is a file `cut-HOST`, and exits with status 0. The program
 /// lives on, with its stdin and stdout open.
@@ -51,11 +51,6 @@ fn agents(folder: &Path, host: &str) -> Vec<i32> {
     let names = fs::read_dir(folder).unwrap().flatten().filter_map(|entry| entry.file_name().into_string().ok());
     let prefix = format!("agent-{host}-");
     names.filter_map(|name| name.strip_prefix(&prefix)?.parse().ok()).collect()
-}
-
-fn is_alive(id: i32) -> bool {
-    let stat = fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
-    stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
 }
 
 #[test]

@@ -14,7 +14,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::support::{Ended, forkpool, records};
+use crate::support::{Ended, console, forkpool, installed, records};
 
 /// Notes who begins which job, and may end its agent or its worker.
 const HANDLER: &str = "
@@ -37,6 +37,27 @@ def work(job):
 
 /// Reaches an agent on this machine, which knows the name of its host.
 const LAUNCH: &str = "env H={host} forkpool --agent";
+
+/// Whether a test runs that needs root and these programs: only where nothing may be skipped.
+fn may_use_root(what: &str, programs: &[&str]) -> bool {
+    if !console::all_must_run() {
+        console::skip(&format!("{what} need root and run only with FORKPOOL_TEST_ALL=1"));
+        return false;
+    }
+    let can = rustix::process::geteuid().is_root() && programs.iter().all(|program| installed(program));
+    if !can {
+        console::skip(&format!("{what} need root"));
+    }
+    can
+}
+
+/// The jobs that have begun by now, by the lines of a file, which begin with their numbers; one may be half there.
+fn begun_so_far(file: &Path) -> Vec<u64> {
+    let text = fs::read_to_string(file).unwrap_or_default();
+    let mut begun: Vec<u64> = text.lines().filter_map(|line| line.split(' ').next()?.parse().ok()).collect();
+    begun.sort_unstable();
+    begun
+}
 
 fn folder(jobs: &[&str]) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();

@@ -9,7 +9,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use crate::support::{HANG, Run, console, forkpool, installed, kill, wait_for};
+use super::may_use_root;
+use crate::support::{HANG, Run, forkpool, kill, wait_for};
 
 pub struct Network {
     pub hosts: Vec<Host>,
@@ -43,12 +44,7 @@ pub fn sh(words: &str) -> String {
 
 /// So many hosts, or nothing where the test is skipped.
 pub fn network(count: u32) -> Option<Network> {
-    if !console::all_must_run() {
-        console::skip("hosts behind sshd need root and run only with FORKPOOL_TEST_ALL=1");
-        return None;
-    }
-    if !rustix::process::geteuid().is_root() || !installed("ip") || !installed("sshd") {
-        console::skip("hosts behind sshd need root");
+    if !may_use_root("hosts behind sshd", &["ip", "sshd"]) {
         return None;
     }
     let folder = tempfile::tempdir().unwrap();

@@ -10,7 +10,8 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::support::{Ended, HANG, Run, console, forkpool, has, installed, kill, project, records, shell, wait_for};
+use super::{begun_so_far, may_use_root};
+use crate::support::{Ended, HANG, Run, forkpool, kill, project, records, shell, wait_for};
 
 struct Slurm {
     folder: tempfile::TempDir,
@@ -19,12 +20,7 @@ struct Slurm {
 
 /// Slurm with two nodes, or nothing where the test is skipped.
 fn slurm() -> Option<Slurm> {
-    if !console::all_must_run() {
-        console::skip("hosts of a real Slurm need root and run only with FORKPOOL_TEST_ALL=1");
-        return None;
-    }
-    if !rustix::process::geteuid().is_root() || !has("slurmctld") || !installed("salloc") {
-        console::skip("hosts of a real Slurm need root");
+    if !may_use_root("hosts of a real Slurm", &["slurmctld", "salloc"]) {
         return None;
     }
     let folder = tempfile::tempdir().unwrap();
@@ -100,10 +96,7 @@ impl Slurm {
     }
 
     fn begun(&self) -> Vec<u64> {
-        let text = fs::read_to_string(self.folder.path().join("begun")).unwrap_or_default();
-        let mut begun: Vec<u64> = text.lines().filter_map(|line| line.parse().ok()).collect();
-        begun.sort_unstable();
-        begun
+        begun_so_far(&self.folder.path().join("begun"))
     }
 }
 

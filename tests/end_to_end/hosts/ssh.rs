@@ -5,6 +5,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::begun_so_far;
 use super::network::{Host, Network, network, sh};
 use crate::support::{HANG, forkpool, kill, project, records, wait_for};
 
@@ -25,16 +26,9 @@ impl Network {
     }
 }
 
-fn begun(file: &Path) -> Vec<u64> {
-    let text = fs::read_to_string(file).unwrap_or_default();
-    let mut begun: Vec<u64> = text.lines().filter_map(|line| line.split(' ').next()?.parse().ok()).collect();
-    begun.sort_unstable();
-    begun
-}
-
 /// Waits until so many jobs have begun.
 fn wait_for_jobs(file: &Path, count: usize) {
-    assert!(wait_for(HANG, || (begun(file).len() >= count).then_some(())).is_some(), "{count} jobs begin");
+    assert!(wait_for(HANG, || (begun_so_far(file).len() >= count).then_some(())).is_some(), "{count} jobs begin");
 }
 
 #[test]
@@ -66,7 +60,7 @@ fn a_cable_that_is_pulled_costs_only_what_had_begun(network: &Network) {
     let ended = run.end();
     let records = records(&ended.stdout);
     assert_eq!(records.len(), 120, "{}", ended.stderr);
-    let begun = begun(&file);
+    let begun = begun_so_far(&file);
     assert!(begun.windows(2).all(|pair| pair[0] < pair[1]), "no job begins twice: {begun:?}");
     let (mut lost, mut unbegun) = (0, 0);
     for (record, number) in records.iter().zip(1_u64..) {

@@ -376,13 +376,17 @@ fn marked(mark: &str) -> Vec<i32> {
         // Both files are gone, or empty, once the process is.
         let environment = fs::read(folder.path().join("environ")).unwrap_or_default();
         let is_marked = environment.split(|&byte| byte == 0).any(|variable| variable == entry.as_bytes());
-        let stat = fs::read_to_string(folder.path().join("stat")).unwrap_or_default();
-        let is_alive = stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']));
-        if is_marked && is_alive {
+        if is_marked && is_alive(id) {
             found.push(id);
         }
     }
     found
+}
+
+/// Whether there is such a process; one that has ended and was not reaped is none.
+pub fn is_alive(id: i32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
 }
 
 /// Whether this is a forkpool that a forkpool has forked.
