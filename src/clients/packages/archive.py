@@ -4,7 +4,7 @@ import tarfile
 
 from .project import PAGES, ROOT
 from .bill import SHELLS, own_terms
-from .samples import samples
+from .samples import put_samples
 from .tree import files, put, settle
 
 
@@ -18,8 +18,7 @@ def make(project, stage, out):
         put(text, top / "completions" / text.name if text.name in SHELLS.values() else top / text.name)
     for text in [*own_terms(), ROOT / "README.md", ROOT / "CHANGELOG.md"]:
         put(text, top / text.name)
-    for file in samples():
-        put(ROOT / file, top / file, executable=(ROOT / file).stat().st_mode & 0o100 != 0)
+    put_samples(top)
     settle(top, project.epoch)
     made = out / f"{name}.tar.gz"
     with open(made, "wb") as file, gzip.GzipFile("", "wb", 9, file, mtime=0) as packed:

@@ -6,7 +6,7 @@ import time
 
 from .bill import SHELLS
 from .project import PAGES, ROOT, run
-from .samples import samples
+from .samples import put_samples
 from .tree import compress, files, put, settle, write
 
 REVISION = "1"
@@ -93,5 +93,4 @@ def documents(project, texts, folder, version):
     compress(texts["sbom.cdx.json"].read_bytes(), folder / "sbom.cdx.json.gz")
     compress(texts["LICENSES-OF-PARTS"].read_bytes(), folder / "LICENSES-OF-PARTS.gz")
     write(folder / "copyright", COPYRIGHT + (ROOT / "LICENSE-MIT").read_text())
-    for file in samples():
-        put(ROOT / file, folder / "examples" / file, executable=(ROOT / file).stat().st_mode & 0o100 != 0)
+    put_samples(folder / "examples")
