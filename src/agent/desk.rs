@@ -16,6 +16,7 @@ use crate::protocol::stream::{Note, Order, SentJob, ToAgent, put, put_answer};
 use crate::sys::clock::Clock;
 use crate::words::cancel::{Cancel, Level, Reason};
 use crate::words::error::Error;
+use crate::words::exit::Exit;
 use crate::words::job::Job;
 use crate::words::message::Message;
 use crate::words::outcome::{JobError, Outcome, Status};
@@ -179,7 +180,7 @@ impl Desk {
                 self.cancel.raise(Level::Abort, Reason::Failed(error));
                 // Its jobs have no outcome, and nobody would ever end.
                 self.say_bye();
-                std::process::exit(error_status());
+                std::process::exit(Exit::PoolFailed.status());
             }
             Some(Message::Retried(_) | Message::Spent(_) | Message::Restored(_) | Message::InputEnded(_)) | None => {}
         }
@@ -234,9 +235,4 @@ impl Desk {
         }
         self.lines.clear();
     }
-}
-
-/// The exit status of an agent that has failed.
-fn error_status() -> i32 {
-    crate::words::exit::Exit::PoolFailed.status()
 }

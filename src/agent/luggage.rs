@@ -35,7 +35,7 @@ pub struct Unpacked {
 
 pub fn unpack(incoming: &mut Incoming) -> Result<Unpacked> {
     let broken = |why: String| Error::pool(format!("the stream to the agent is broken: {why}"));
-    let line = incoming.line(false).map_err(broken)?.ok_or_else(|| broken("it ended".to_owned()))?;
+    let line = incoming.line().map_err(broken)?.ok_or_else(|| broken("it ended".to_owned()))?;
     let opening: Opening = serde_json::from_slice(&line).map_err(|error| broken(error.to_string()))?;
     let in_temporary = |error: io::Error| {
         let place = std::env::temp_dir();

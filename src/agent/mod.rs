@@ -18,7 +18,6 @@ use std::fs::File;
 use std::io::Write;
 use std::os::fd::AsFd;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use crossbeam_channel::Sender;
@@ -68,7 +67,7 @@ fn run(unpacked: Unpacked, incoming: Incoming, output: File) -> Result<Exit> {
     let settings = &unpacked.settings;
     let cancel = Cancel::new();
     let counters: Arc<Counters> = Arc::default();
-    let no_thread = |error: std::io::Error| Error::pool(format!("cannot start a thread: {}", reason(&error)));
+    let no_thread = |error: std::io::Error| Error::no_thread(&error);
     let clock = Clock::start().map_err(no_thread)?;
     process::find(&settings.pool.command)?;
     let reporter = Reporter::start(&settings.report, Arc::clone(&counters), clock.clone(), None).map_err(no_thread)?;
@@ -128,7 +127,7 @@ fn run(unpacked: Unpacked, incoming: Incoming, output: File) -> Result<Exit> {
 fn start_reading(incoming: Incoming, events: Sender<Event>, cancel: &Arc<Cancel>) -> std::io::Result<()> {
     let cancel = Arc::clone(cancel);
     let body = move || {
-        incoming.run(&events, &Arc::new(AtomicBool::new(false)));
+        incoming.run(&events);
         std::thread::sleep(STUCK);
         cancel.raise(Level::Abort, Reason::MaxFailures("the stream is gone".to_owned()));
         std::thread::sleep(STUCK);

@@ -3,8 +3,6 @@
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::os::fd::AsFd;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,12 +12,11 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 use crate::pool::host::SILENCE;
 use crate::protocol::stream::{self, Order, ToAgent};
 use crate::text::framing;
+use crate::words::error::reason;
 
 /// The near end of the stream.
 pub struct Incoming {
     input: BufReader<File>,
-    /// What has come of a line that has not ended.
-    partial: Vec<u8>,
     /// How long the far end may be silent.
     patience: Duration,
 }
@@ -38,43 +35,36 @@ const READ: usize = 64 * 1024;
 
 impl Incoming {
     pub fn new(input: File) -> Incoming {
-        Incoming { input: BufReader::with_capacity(READ, input), partial: Vec::new(), patience: SILENCE }
+        Incoming { input: BufReader::with_capacity(READ, input), patience: SILENCE }
     }
 
     /// The next line, without its line end; `None` at the end of the stream.
-    pub fn line(&mut self, waits_for_ever: bool) -> Result<Option<Bytes>, String> {
-        let mut line = Vec::new();
-        loop {
-            self.wait(waits_for_ever)?;
-            let buffer = self.input.fill_buf().map_err(|error| crate::words::error::reason(&error))?;
-            if buffer.is_empty() {
-                return if line.is_empty() { Ok(None) } else { Err("it ended within a line".to_owned()) };
-            }
-            let end = memchr::memchr(b'\n', buffer);
-            let taken = end.unwrap_or(buffer.len());
-            line.extend_from_slice(&buffer[..taken]);
-            self.input.consume(taken + usize::from(end.is_some()));
-            if end.is_some() {
-                return Ok(Some(Bytes::from(line)));
-            }
-        }
+    pub fn line(&mut self) -> Result<Option<Bytes>, String> {
+        let line = self.until(memchr::memchr, false)?;
+        Ok(line.map(|line| line.slice(..line.len() - 1)))
     }
 
     /// All whole lines that are there, at least one, with their line ends; `None` at the end of the stream. Jobs are slices
     /// of what is returned, so that their bytes are copied once.
     fn lines(&mut self, waits_for_ever: bool) -> Result<Option<Bytes>, String> {
+        self.until(memchr::memrchr, waits_for_ever)
+    }
+
+    /// What comes up to a line end, which `find` finds in a piece that has one, and with it.
+    fn until(&mut self, find: fn(u8, &[u8]) -> Option<usize>, waits_for_ever: bool) -> Result<Option<Bytes>, String> {
+        let mut taken = Vec::new();
         loop {
             self.wait(waits_for_ever)?;
-            let buffer = self.input.fill_buf().map_err(|error| crate::words::error::reason(&error))?;
+            let buffer = self.input.fill_buf().map_err(|error| reason(&error))?;
             if buffer.is_empty() {
-                return if self.partial.is_empty() { Ok(None) } else { Err("it ended within a line".to_owned()) };
+                return if taken.is_empty() { Ok(None) } else { Err("it ended within a line".to_owned()) };
             }
-            let end = memchr::memrchr(b'\n', buffer).map(|last| last + 1);
-            let taken = end.unwrap_or(buffer.len());
-            self.partial.extend_from_slice(&buffer[..taken]);
-            self.input.consume(taken);
+            let end = find(b'\n', buffer).map(|end| end + 1);
+            let bytes = end.unwrap_or(buffer.len());
+            taken.extend_from_slice(&buffer[..bytes]);
+            self.input.consume(bytes);
             if end.is_some() {
-                return Ok(Some(Bytes::from(std::mem::take(&mut self.partial))));
+                return Ok(Some(Bytes::from(taken)));
             }
         }
     }
@@ -98,24 +88,24 @@ impl Incoming {
                 Ok(0) => return Err(format!("it was silent for {} s", self.patience.as_secs())),
                 Ok(_) => return Ok(()),
                 Err(rustix::io::Errno::INTR) => {}
-                Err(error) => return Err(crate::words::error::reason(&error.into())),
+                Err(error) => return Err(reason(&error.into())),
             }
         }
     }
 
-    /// Reads to the end. `is_held` says that the far end stands still, and may be silent as long as it likes.
-    pub fn run(mut self, events: &Sender<Event>, is_held: &Arc<AtomicBool>) {
+    /// Reads to the end.
+    pub fn run(mut self, events: &Sender<Event>) {
+        // The far end stands still, and may be silent as long as it likes.
+        let mut is_held = false;
         let lost = loop {
-            let lines = match self.lines(is_held.load(Ordering::Acquire)) {
+            let lines = match self.lines(is_held) {
                 Err(why) => break why,
                 Ok(None) => break "it ended".to_owned(),
                 Ok(Some(lines)) => lines,
             };
             let (lines, fault) = read(&lines);
             let held = |line: &ToAgent| if let ToAgent::Order(Order::Hold(held)) = line { Some(*held) } else { None };
-            if let Some(held) = lines.iter().filter_map(held).next_back() {
-                is_held.store(held, Ordering::Release);
-            }
+            is_held = lines.iter().filter_map(held).next_back().unwrap_or(is_held);
             // The desk is gone only when the run has ended.
             if events.send(Event::Lines(lines)).is_err() {
                 return;
@@ -169,7 +159,7 @@ mod tests {
         let mut line = Vec::new();
         stream::put(&Order::Ping(0), &mut line);
         writer.write_all(&line).unwrap();
-        std::thread::spawn(move || incoming.run(&events, &Arc::default()));
+        std::thread::spawn(move || incoming.run(&events));
         let next = || heard.recv_timeout(Duration::from_secs(60));
         assert!(matches!(next(), Ok(Event::Lines(lines)) if lines.len() == 1));
         assert!(matches!(next(), Ok(Event::Lost(why)) if why.starts_with("it was silent")));

@@ -235,8 +235,8 @@ impl Starter {
         let (settings, dispatch) = (Arc::clone(&self.settings), Arc::clone(&self.dispatch));
         let session: Box<dyn Life> = match &settings.hosts {
             Some(hosts) => {
-                let name = &hosts.list[number as usize].name;
-                Box::new(HostSession::new(name, Arc::clone(&settings), now, seed))
+                let host = &hosts.list[number as usize];
+                Box::new(HostSession::new(host, Arc::clone(&settings), now, seed))
             }
             None => Box::new(Session::new(number, Arc::clone(&settings), now, seed)),
         };

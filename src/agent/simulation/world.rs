@@ -104,7 +104,8 @@ impl World {
             outcomes: Vec::new(),
         }));
         let slot = |number: usize| {
-            let session = Box::new(HostSession::new(&format!("h{number}"), Arc::clone(&settings), start, 7));
+            let host = &settings.hosts.as_ref().expect("they are in the settings").list[number];
+            let session = Box::new(HostSession::new(host, Arc::clone(&settings), start, 7));
             let carrier = Carrier { slot: number, net: Rc::clone(&net) };
             let (settings, dispatch) = (Arc::clone(&settings), Arc::clone(&dispatch));
             let ear = Hearer(Rc::clone(&net));

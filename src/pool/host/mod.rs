@@ -38,7 +38,7 @@ use super::exited::Exited;
 use super::life::Life;
 use super::luggage::Luggage;
 use super::outbox::Outbox;
-use super::settings::PoolSettings;
+use super::settings::{Host, PoolSettings};
 use super::stopping::Stopping;
 use crate::protocol::stream::{self, Order};
 use crate::words::cancel::Level;
@@ -75,19 +75,17 @@ enum State {
 
 impl HostSession {
     /// `seed` makes the jitter of the pauses before a retry.
-    pub fn new(name: &str, settings: Arc<PoolSettings>, now: Instant, seed: u64) -> HostSession {
-        let host = settings.hosts.iter().flat_map(|hosts| &hosts.list).find(|host| host.name == name);
-        let has_shell = host.is_some_and(|host| host.shell.is_some());
+    pub fn new(host: &Host, settings: Arc<PoolSettings>, now: Instant, seed: u64) -> HostSession {
         HostSession {
-            name: name.to_owned(),
-            id: HostId::of(name),
+            name: host.name.clone(),
+            id: HostId::of(&host.name),
             settings,
             state: State::Absent { start_at: now },
             stopping: Stopping::new(),
             losses: 0,
             is_held: false,
             way: Way::Installed,
-            has_shell,
+            has_shell: host.shell.is_some(),
             dice: fastrand::Rng::with_seed(seed),
             out: Outbox::default(),
         }

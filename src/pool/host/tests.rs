@@ -6,7 +6,7 @@ use super::*;
 use crate::pool::exited::How;
 use crate::pool::outbox::{Action, Report};
 use crate::pool::own_program::{OwnProgram, platform};
-use crate::pool::settings::{Host, HostSettings};
+use crate::pool::settings::Host;
 use crate::protocol::stream::{Hello, Note, Wanted, put};
 use crate::testing::pool_settings;
 
@@ -15,10 +15,9 @@ fn luggage(opening: &[u8]) -> Luggage {
 }
 
 /// Its agent is forkpool, wherever that comes from.
-fn node1() -> HostSettings {
+fn node1() -> Host {
     let command = pool_settings("w").command;
-    let host = Host { name: "node1".to_owned(), workers: None, command: command.clone(), shell: Some(command) };
-    HostSettings { list: vec![host], words: Vec::new(), directory: None, env: Vec::new(), files: Vec::new() }
+    Host { name: "node1".to_owned(), workers: None, command: command.clone(), shell: Some(command) }
 }
 
 struct Scene {
@@ -32,8 +31,8 @@ impl Scene {
     /// A host whose stream has just been started.
     fn new() -> Scene {
         let now = Instant::now();
-        let settings = PoolSettings { supplied: true, hosts: Some(node1()), ..pool_settings("w") };
-        let mut session = HostSession::new("node1", Arc::new(settings), now, 7);
+        let settings = PoolSettings { supplied: true, ..pool_settings("w") };
+        let mut session = HostSession::new(&node1(), Arc::new(settings), now, 7);
         session.spawned(luggage(b"settings\n"), now);
         Scene { session, now, written: String::new() }
     }
