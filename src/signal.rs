@@ -25,22 +25,17 @@ use crate::words::error::{Error, HIGHER_LIMIT, Result};
 use crate::words::exit::Exit;
 
 /// The signals at which the state of the run is said. SIGINFO is what Ctrl-T sends where the system has it.
-#[cfg(any(
-    target_vendor = "apple",
-    target_os = "freebsd",
-    target_os = "dragonfly",
-    target_os = "netbsd",
-    target_os = "openbsd"
-))]
-const STATE: &[i32] = &[SIGUSR1, libc::SIGINFO];
-#[cfg(not(any(
-    target_vendor = "apple",
-    target_os = "freebsd",
-    target_os = "dragonfly",
-    target_os = "netbsd",
-    target_os = "openbsd"
-)))]
-const STATE: &[i32] = &[SIGUSR1];
+const STATE: &[i32] = &[
+    SIGUSR1,
+    #[cfg(any(
+        target_vendor = "apple",
+        target_os = "freebsd",
+        target_os = "dragonfly",
+        target_os = "netbsd",
+        target_os = "openbsd"
+    ))]
+    libc::SIGINFO,
+];
 
 /// After a second signal the run gets this long to bury its workers and say how far it came. Killed processes are gone
 /// in milliseconds, so only what is stuck takes longer.

@@ -41,7 +41,6 @@ pub struct Trace {
 struct Sampling {
     /// Bytes that may be written before the end of the file.
     limit: usize,
-    written: usize,
     /// When so much is written, slices become rarer.
     next: usize,
     /// Of the slices of jobs that are ok, each one of so many is written.
@@ -65,13 +64,12 @@ impl Trace {
     }
 
     fn with_limit(file: Stream, start: Instant, names: SlotNames, limit: usize) -> Trace {
-        let sampling =
-            Sampling { limit: limit - END, written: 0, next: (limit - END) / 2, every: 1, seen: 0, shown: 0 };
+        let sampling = Sampling { limit: limit - END, next: (limit - END) / 2, every: 1, seen: 0, shown: 0 };
         let mut trace = Trace { file, start, tracks: BTreeMap::new(), names, count: 0, sampling };
         trace.file.text().extend_from_slice(
             b"[\n{\"ph\":\"M\",\"name\":\"process_name\",\"pid\":1,\"tid\":0,\"args\":{\"name\":\"forkpool\"}}",
         );
-        trace.wrote();
+        trace.file.wrote();
         trace
     }
 
@@ -79,7 +77,7 @@ impl Trace {
     pub fn ended(&mut self, shares: &[Share]) {
         for share in shares {
             let (Some(slot), Some(began)) = (share.outcome.worker, share.began) else { continue };
-            if !self.sampling.takes(share.outcome.status) {
+            if !self.sampling.takes(share.outcome.status, self.file.length()) {
                 continue;
             }
             let begin = began.saturating_duration_since(self.start);
@@ -104,14 +102,16 @@ impl Trace {
                 text.extend_from_slice(end.as_bytes());
             }
             text.push(b'}');
-            self.wrote();
+            self.file.wrote();
             self.thin_out(begin + share.elapsed);
         }
     }
 
     /// A slot has spent a time with something else than jobs.
     pub fn spent(&mut self, spell: &Spell) {
-        if !matches!(spell.occupation, Occupation::Starting | Occupation::Down) || !self.sampling.has_room() {
+        if !matches!(spell.occupation, Occupation::Starting | Occupation::Down)
+            || !self.sampling.has_room(self.file.length())
+        {
             return;
         }
         let begin = spell.from.saturating_duration_since(self.start);
@@ -119,7 +119,7 @@ impl Trace {
         let track = self.track((0, spell.slot), begin, begin + lasts);
         self.slice("worker", track, begin, lasts);
         let _ = write!(self.file.text(), "{}\"}}", spell.occupation.name());
-        self.wrote();
+        self.file.wrote();
     }
 
     /// Ends the file, and says what went wrong with it.
@@ -179,7 +179,7 @@ impl Trace {
 
     /// Shows fewer slices from now on, if so much is written that it is time, and says so in the trace.
     fn thin_out(&mut self, now: Duration) {
-        if self.sampling.thin_out() {
+        if self.sampling.thin_out(self.file.length()) {
             let text = self.file.text();
             let _ = write!(
                 text,
@@ -189,32 +189,27 @@ impl Trace {
             );
             micros(now, text);
             text.push(b'}');
-            self.wrote();
+            self.file.wrote();
         }
-    }
-
-    fn wrote(&mut self) {
-        self.sampling.written = self.file.length();
-        self.file.wrote();
     }
 }
 
 impl Sampling {
-    /// Whether the next attempt, which ended so, is shown.
-    fn takes(&mut self, status: Status) -> bool {
+    /// Whether the next attempt, which ended so, is shown in a file with so many bytes.
+    fn takes(&mut self, status: Status, written: usize) -> bool {
         let every = if status == Status::Ok { self.every } else { self.every.div_ceil(FAILED) };
-        let takes = self.seen.is_multiple_of(every) && self.has_room();
+        let takes = self.seen.is_multiple_of(every) && self.has_room(written);
         self.seen += 1;
         self.shown += u64::from(takes);
         takes
     }
 
-    fn has_room(&self) -> bool {
-        self.written < self.limit
+    fn has_room(&self, written: usize) -> bool {
+        written < self.limit
     }
 
-    fn thin_out(&mut self) -> bool {
-        let is_due = self.written > self.next;
+    fn thin_out(&mut self, written: usize) -> bool {
+        let is_due = written > self.next;
         if is_due {
             self.every = self.every.saturating_mul(2);
             self.next += (self.limit - self.next) / 2;
